@@ -21,8 +21,11 @@ export interface UpstreamOptions {
   readonly port: number
   /** Absent: plain HTTP, e.g. over an in-memory pair. */
   readonly tls?: UpstreamTls
-  /** How the bytes get there, e.g. an in-memory pair or a CONNECT proxy. TLS runs on top of it. @default TCP */
-  readonly dial?: () => Promise<Duplex>
+  /**
+   * How the bytes get there, e.g. an in-memory pair or a CONNECT proxy. TLS, when asked for, runs on top of it.
+   * `protocol` is what will be spoken on a connection without TLS: upgrades always ask for HTTP/1.1. @default TCP
+   */
+  readonly dial?: (protocol: 'h2' | 'http/1.1') => Promise<Duplex>
   /** Which protocol to use for requests when there is no ALPN to ask (no `tls`). @default 'http/1.1' */
   readonly plainProtocol?: 'h2' | 'http/1.1'
   /** A response head must come within this time. @default 60_000 */
