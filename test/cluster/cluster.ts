@@ -213,7 +213,7 @@ async function addNode(processes: Processes, { folder, pki, server, direct }: No
 }
 
 /** A port below the range that outgoing connections are given, free a moment ago. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000)
     const free = await new Promise<boolean>((resolve) => {
