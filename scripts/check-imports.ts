@@ -94,7 +94,7 @@ const rules: ImportRules = {
     resources: [],
     identity: [],
   },
-  everywhere: ['errors.ts', 'log.ts', 'metrics.ts', 'version.ts'],
+  everywhere: ['environment.ts', 'errors.ts', 'log.ts', 'metrics.ts', 'version.ts'],
   guarded: {
     '@kubernetes/client-node': ['kube/upstream-credentials.ts'],
     '@peculiar/x509': ['identity/x509.ts'],

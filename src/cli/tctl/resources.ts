@@ -4,6 +4,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { childEnvironment } from '../../environment.ts'
 import { badParameter, notFound } from '../../errors.ts'
 import { findKind, type KindEntry, parseResource } from '../../resources/kinds.ts'
 import type { Resource } from '../../resources/resource.ts'
@@ -127,6 +128,7 @@ async function runShellEditor(command: string, file: string): Promise<number> {
   // $EDITOR may hold arguments, so a shell splits it; the file name is never part of the script.
   const child = Bun.spawn(['sh', '-c', `${command} "$1"`, 'sh', file], {
     stdio: ['inherit', 'inherit', 'inherit'],
+    env: childEnvironment(),
   })
   return child.exited
 }

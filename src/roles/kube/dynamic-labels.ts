@@ -1,6 +1,7 @@
 // Labels whose value a command prints: each runs at start and then once per period. The value is the trimmed
 // standard output; a command that fails leaves its error text as the value, so that a broken label is seen.
 
+import { childEnvironment } from '../../environment.ts'
 import { messageOf } from '../../errors.ts'
 import { createLogger } from '../../log.ts'
 
@@ -80,12 +81,6 @@ async function runCommand(command: readonly string[]): Promise<string> {
   ])
   if (code !== 0) throw new Error(stderr.trim() || `${command[0]} ended with exit code ${code}`)
   return stdout
-}
-
-// `BUN_*` variables change how another Bun program behaves; they are this process's own business.
-function childEnvironment(): Record<string, string> {
-  const entries = Object.entries(process.env).filter(([name]) => !name.startsWith('BUN_'))
-  return Object.fromEntries(entries.map(([name, value]) => [name, value ?? '']))
 }
 
 // Reads to the end, so that the child never blocks on a full pipe, but keeps only the beginning.
