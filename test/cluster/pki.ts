@@ -78,7 +78,7 @@ export async function kubeconfigFor(server: string, pki: string, name: string): 
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [{ name: 'test', cluster: { server, 'certificate-authority-data': await data('ca.crt') } }],
+    clusters: [{ name: 'local', cluster: { server, 'certificate-authority-data': await data('ca.crt') } }],
     users: [
       {
         name,
@@ -88,7 +88,7 @@ export async function kubeconfigFor(server: string, pki: string, name: string): 
         },
       },
     ],
-    contexts: [{ name: 'test', context: { cluster: 'test', user: name } }],
-    'current-context': 'test',
+    contexts: [{ name: 'local', context: { cluster: 'local', user: name } }],
+    'current-context': 'local',
   })
 }

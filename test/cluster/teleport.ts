@@ -4,7 +4,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { TOTP } from 'otpauth'
+import { acceptInvite } from '../../scripts/first-user.ts'
 import { freePort } from './cluster.ts'
 
 const executables = join(import.meta.dir, '../../dist')
@@ -160,27 +160,7 @@ async function invite(
   const token = /\/web\/invite\/([0-9a-f]+)/.exec(added.stdout)?.[1]
   if (added.code !== 0 || token === undefined)
     throw new Error(`tctl users add: ${added.stdout}${added.stderr}`)
-  const url = `https://${web}/v1/webapi/users/password/token/${token}`
-  const insecure = { tls: { rejectUnauthorized: false } }
-  const page = (await (await fetch(url, insecure)).json()) as { otp_secret: string }
-  const totp = new TOTP({ secret: page.otp_secret })
-  let lastStep = 0
-  const code = async () => {
-    const now = () => Math.floor(Date.now() / 30_000)
-    // A code one step ahead of the clock is accepted, so that two logins in a row need not wait.
-    const step = Math.max(now(), lastStep + 1)
-    await until(async () => step <= now() + 1, 'the next one-time code', 35_000)
-    lastStep = step
-    return totp.generate({ timestamp: step * 30_000 })
-  }
-  const body = { token, password: btoa(password), second_factor_token: await code(), deviceName: 'otp' }
-  const done = await fetch(url, {
-    ...insecure,
-    method: 'PUT',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  })
-  if (!done.ok) throw new Error(`invite: ${done.status} ${await done.text()}`)
+  const { code } = await acceptInvite({ proxy: web, token, password })
   const home = join(folder, `home-${name.replace(/\W/g, '_')}`)
   const kubeconfig = join(home, 'kubeconfig')
   const env = { ...cleanEnvironment(home), KUBECONFIG: kubeconfig, TELEPORT_HOME: join(home, '.tsh') }
