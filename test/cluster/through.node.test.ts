@@ -230,7 +230,7 @@ describe.each(clients)('streams: kubectl %s', (_, client) => {
       for await (const chunk of child.stdout) seen += new TextDecoder().decode(chunk)
     })()
     await Bun.sleep(1500)
-    child.stdin.write('hello there\n')
+    void child.stdin.write('hello there\n')
     await child.stdin.flush()
     await until(async () => seen.includes('hello there\n'), 'the attached container to answer')
     child.kill('SIGINT')
