@@ -1,8 +1,10 @@
 // The client half of the engine: pooled connections to one server. HTTP/2 for requests where the server speaks
 // it, HTTP/1.1 otherwise and always for upgrades; the two never share a connection.
 
-import type { Duplex } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
+import { connectionProblem, limitExceeded } from '../errors.ts'
 import type { HeaderList, OutgoingHead } from './exchange.ts'
+import { bindEngine, UpstreamEngine } from './upstream-engine.ts'
 
 export interface UpstreamTls {
   /** PEM certificates to trust; absent: the system's. */
@@ -45,4 +47,53 @@ export interface Upstream extends AsyncDisposable {
     head: OutgoingHead,
     options?: { body?: Uint8Array; limit?: number; signal?: AbortSignal },
   ): Promise<UpstreamResponse>
+}
+
+const defaultSendLimit = 1 << 20
+
+/** Connections are made when the first request needs one. */
+export function createUpstream(options: UpstreamOptions): Upstream {
+  const engine = new UpstreamEngine(options)
+  const upstream: Upstream = {
+    name: options.name,
+    send: async (head, { body, limit = defaultSendLimit, signal } = {}) => {
+      const { request, answer } = await engine.open(head, body !== undefined)
+      const cancel = () => request.cancel()
+      signal?.addEventListener('abort', cancel, { once: true })
+      try {
+        if (body !== undefined) request.body.end(body)
+        request.kick()
+        const { head: responseHead, body: stream, whole } = await answer
+        const bytes = await readAll(stream, limit)
+        if (!whole(bytes.length)) throw connectionProblem(`the answer of ${options.name} was cut`)
+        return { ...responseHead, body: bytes }
+      } catch (error) {
+        cancel()
+        throw error
+      } finally {
+        signal?.removeEventListener('abort', cancel)
+      }
+    },
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  }
+  bindEngine(upstream, engine)
+  return upstream
+}
+
+/** Reads a body to its end. Throws `limit-exceeded` when it is longer than `limit` bytes. */
+export function readAll(stream: Readable, limit: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = []
+    let length = 0
+    stream.on('data', (chunk: Uint8Array) => {
+      length += chunk.length
+      if (length > limit) {
+        stream.pause()
+        reject(limitExceeded(`body is larger than ${limit} bytes`))
+      } else chunks.push(chunk)
+    })
+    stream.once('end', () => resolve(Buffer.concat(chunks)))
+    stream.once('error', reject)
+    stream.once('close', () => reject(connectionProblem('body was cut')))
+  })
 }

@@ -112,6 +112,23 @@ class WireStream extends Duplex {
     })
   }
 
+  // What HTTP libraries ask of every socket; an in-memory stream has nothing to set.
+  setKeepAlive(): this {
+    return this
+  }
+  setNoDelay(): this {
+    return this
+  }
+  setTimeout(): this {
+    return this
+  }
+  ref(): this {
+    return this
+  }
+  unref(): this {
+    return this
+  }
+
   override _read(): void {
     if (this.#reading) return
     this.#reading = true

@@ -1,0 +1,233 @@
+// The upstream's connections: a few HTTP/2 sessions, or an HTTP/1.1 agent where the server speaks nothing newer.
+// Handlers never see this; `server.ts` reaches it through `engineOf`.
+
+import type { Agent } from 'node:http'
+import { type ClientHttp2Session, connect } from 'node:http2'
+import type { Duplex } from 'node:stream'
+import { connectionProblem, messageOf, TeleportError } from '../errors.ts'
+import { createLogger } from '../log.ts'
+import { dialUpstream } from './dial.ts'
+import type { OutgoingHead } from './exchange.ts'
+import type { Upstream, UpstreamOptions } from './upstream.ts'
+import {
+  createKeepAliveAgent,
+  NotSent,
+  requestOverH1,
+  requestOverH2,
+  type UpstreamAnswer,
+  type UpstreamRequest,
+} from './upstream-request.ts'
+
+const log = createLogger('http:upstream')
+
+/** Streams on one session before another is opened, when the server allows more or does not say. */
+const streamsPerSession = 250
+/** Sessions to one upstream at once. */
+const sessionLimit = 64
+/** Idle sessions are asked for a sign of life this often, and closed when none comes before the next time. */
+const pingIntervalMs = 15_000
+/** Window per stream: what one stalled response may occupy. */
+const initialWindowSize = 1 << 20
+/** Header blocks of an API server are small; a megabyte of them is an attack or a mistake. */
+const maxHeaderListSize = 1 << 17
+const responseTimeoutMs = 60_000
+
+interface Session {
+  readonly session: ClientHttp2Session
+  readonly carrier: Duplex
+  open: number
+  limit: number
+}
+
+export class UpstreamEngine implements AsyncDisposable {
+  readonly options: UpstreamOptions
+  readonly #sessions = new Set<Session>()
+  #opening: Promise<Session | Agent> | undefined
+  #agent: Agent | undefined
+  #closed = false
+
+  constructor(options: UpstreamOptions) {
+    this.options = options
+  }
+
+  get authority(): string {
+    const { host, port, tls } = this.options
+    const name = host.includes(':') ? `[${host}]` : host
+    return port === (tls ? 443 : 80) ? name : `${name}:${port}`
+  }
+
+  /** Opens a request. A connection that turns out to be dead before it took anything is replaced once. */
+  async open(
+    head: OutgoingHead,
+    hasBody: boolean,
+  ): Promise<{ request: UpstreamRequest; answer: Promise<UpstreamAnswer> }> {
+    const first = await this.#start(head, hasBody)
+    if (hasBody) return { request: first, answer: this.#bounded(first) }
+    try {
+      const answer = await this.#bounded(first)
+      return { request: first, answer: Promise.resolve(answer) }
+    } catch (error) {
+      if (!(error instanceof NotSent)) throw this.#explain(error)
+      log.debug('a pooled connection was gone, trying another', { upstream: this.options.name })
+      const second = await this.#start(head, hasBody)
+      return { request: second, answer: this.#bounded(second) }
+    }
+  }
+
+  async #start(head: OutgoingHead, hasBody: boolean): Promise<UpstreamRequest> {
+    const options = {
+      hasBody,
+      authority: this.authority,
+      scheme: this.options.tls ? 'https' : 'http',
+    } as const
+    for (let attempt = 0; ; attempt++) {
+      const connection = await this.#connection()
+      if (!('session' in connection)) return requestOverH1(connection, { head, options })
+      try {
+        const request = requestOverH2(connection.session, connection.carrier, { head, options })
+        connection.open++
+        request.body.once('close', () => {
+          connection.open--
+        })
+        return request
+      } catch (error) {
+        this.#sessions.delete(connection)
+        if (!(error instanceof NotSent) || attempt > 0) throw this.#explain(error)
+      }
+    }
+  }
+
+  async #bounded(request: UpstreamRequest): Promise<UpstreamAnswer> {
+    const limit = this.options.responseTimeoutMs ?? responseTimeoutMs
+    let timer: Timer | undefined
+    const timeout = new Promise<never>((_, reject) => {
+      const expire = () => {
+        request.cancel()
+        reject(connectionProblem(`${this.options.name} did not answer within ${limit / 1000} s`))
+      }
+      // A server may take its time to read a body; the clock runs from its end.
+      const start = () => {
+        timer = setTimeout(expire, limit)
+      }
+      if (request.body.writableEnded) start()
+      else request.body.once('finish', start)
+    })
+    try {
+      return await Promise.race([request.answer, timeout])
+    } catch (error) {
+      throw error instanceof NotSent ? error : this.#explain(error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #explain(error: unknown): TeleportError {
+    if (error instanceof TeleportError) return error
+    return connectionProblem(
+      `request to ${this.options.name} at ${this.authority} failed: ${messageOf(error)}`,
+      { cause: error },
+    )
+  }
+
+  async #connection(): Promise<Session | Agent> {
+    if (this.#closed) throw connectionProblem(`connection to ${this.options.name} is closed`)
+    if (this.#agent) return this.#agent
+    let best: Session | undefined
+    for (const session of this.#sessions) {
+      if (session.open < session.limit && (!best || session.open < best.open)) best = session
+    }
+    if (best) return best
+    if (this.#sessions.size >= sessionLimit)
+      throw connectionProblem(`too many requests in flight to ${this.options.name}`)
+    // Requests that come while a connection is being made share it.
+    this.#opening ??= this.#connect().finally(() => {
+      this.#opening = undefined
+    })
+    return this.#opening
+  }
+
+  async #connect(): Promise<Session | Agent> {
+    const { socket, protocol } = await dialUpstream(this.options, ['h2', 'http/1.1'])
+    if (protocol === 'http/1.1') return this.#useHttp1(socket)
+    const session = await openSession(socket)
+    const entry: Session = { session, carrier: socket, open: 0, limit: streamsPerSession }
+    const gone = () => void this.#sessions.delete(entry)
+    session.on('remoteSettings', (settings) => {
+      entry.limit = Math.max(
+        1,
+        Math.min(settings.maxConcurrentStreams ?? streamsPerSession, streamsPerSession),
+      )
+    })
+    session.on('goaway', gone)
+    session.on('close', gone)
+    session.on('error', (error) => {
+      log.debug('session failed', { upstream: this.options.name, error: messageOf(error) })
+      gone()
+    })
+    keepAlive(session)
+    this.#sessions.add(entry)
+    return entry
+  }
+
+  #useHttp1(socket: Duplex): Agent {
+    let first: Duplex | undefined = socket
+    const agent = createKeepAliveAgent(async () => {
+      const ready = first
+      first = undefined
+      return ready && !ready.destroyed ? ready : (await dialUpstream(this.options, ['http/1.1'])).socket
+    })
+    this.#agent = agent
+    return agent
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    this.#agent?.destroy()
+    for (const { session } of this.#sessions) session.destroy()
+    this.#sessions.clear()
+  }
+}
+
+function openSession(socket: Duplex): Promise<ClientHttp2Session> {
+  return new Promise((resolve, reject) => {
+    // The library wants this said by the carrier; over an in-memory pair nobody negotiated it.
+    if (!('alpnProtocol' in socket)) Object.defineProperty(socket, 'alpnProtocol', { value: 'h2' })
+    Object.assign(socket, { allowHalfOpen: false })
+    const session = connect('http://upstream.internal', {
+      createConnection: () => socket,
+      settings: { initialWindowSize, enablePush: false, maxHeaderListSize },
+      maxHeaderListPairs: 512,
+    })
+    session.once('error', reject)
+    session.once('connect', () => {
+      session.off('error', reject)
+      resolve(session)
+    })
+  })
+}
+
+function keepAlive(session: ClientHttp2Session): void {
+  let waiting = false
+  const timer = setInterval(() => {
+    if (session.destroyed) return clearInterval(timer)
+    if (waiting) return session.destroy(new Error('no sign of life'))
+    waiting = true
+    session.ping((error) => {
+      if (!error) waiting = false
+    })
+  }, pingIntervalMs)
+  timer.unref()
+  session.once('close', () => clearInterval(timer))
+}
+
+const engines = new WeakMap<Upstream, UpstreamEngine>()
+
+export function bindEngine(upstream: Upstream, engine: UpstreamEngine): void {
+  engines.set(upstream, engine)
+}
+
+export function engineOf(upstream: Upstream): UpstreamEngine {
+  const engine = engines.get(upstream)
+  if (!engine) throw new TypeError('an upstream comes from createUpstream')
+  return engine
+}
