@@ -1,0 +1,5 @@
+// Files that are compiled into the executable as text.
+declare module '*.sql' {
+  const text: string
+  export default text
+}
