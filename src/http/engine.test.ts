@@ -2,7 +2,12 @@
 
 import { afterEach, describe, expect, it } from 'bun:test'
 import { createServer as createHttp1, request as request1 } from 'node:http'
-import { type ClientHttp2Session, connect as connectH2, createServer as createHttp2 } from 'node:http2'
+import {
+  type ClientHttp2Session,
+  connect as connectH2,
+  createServer as createHttp2,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import { type AddressInfo, connect as connectTcp, createServer as createTcp, type Socket } from 'node:net'
 import { messageOf, TeleportError } from '../errors.ts'
 import type { Connection } from '../net/connection.ts'
@@ -153,7 +158,7 @@ async function upstreamServer(protocol: Protocol, script: (play: Play) => void):
     const server = createHttp2()
     const sockets = new Set<Socket>()
     server.on('connection', (socket: Socket) => sockets.add(socket))
-    server.on('stream', (stream, headers) => {
+    server.on('stream', (stream: ServerHttp2Stream, headers) => {
       stream.on('error', () => {})
       let body = ''
       let last: Record<string, string> = {}

@@ -1,6 +1,7 @@
 // Between wires and the streams of the platform's libraries. A wire made from a socket gives that socket back, so
 // that a library that wants a stream gets the real one, without a layer in between.
 
+import { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import type { Sink, Wire } from './connection.ts'
 
@@ -21,17 +22,24 @@ export function wireToDuplex(wire: Wire): Duplex {
 class StreamWire implements Wire {
   readonly #stream: Duplex
   #sink: Sink | undefined
+  /** What the sink did not take of the last chunk; the stream stands still meanwhile. */
   #rest: Uint8Array | undefined
   #ended = false
-  #closed = false
+  #endedTold = false
+  #failure: Error | undefined
 
   constructor(stream: Duplex) {
     this.#stream = stream
+    // From the beginning: an error that nobody listens for would end the process.
+    stream.on('error', (error) => {
+      this.#failure ??= error
+    })
   }
 
   write(bytes: Uint8Array, start: number, end: number): number {
     const stream = this.#stream
     if (stream.destroyed || stream.writableEnded || stream.writableNeedDrain) return 0
+    // The writer may use its buffer again at once.
     stream.write(bytes.slice(start, end))
     return end - start
   }
@@ -41,39 +49,42 @@ class StreamWire implements Wire {
   }
 
   reset(): void {
-    this.#stream.destroy()
+    resetStream(this.#stream)
   }
 
   resume(): void {
+    if (!this.#sink) return
     const rest = this.#rest
     if (rest) {
       this.#rest = undefined
       this.#offer(rest)
       if (this.#rest) return
     }
-    if (this.#ended) this.#sink?.ended()
+    if (this.#ended) this.#tellEnd()
     else this.#stream.resume()
   }
 
   attach(sink: Sink): void {
     if (this.#sink) throw new TypeError('a wire has one sink')
     this.#sink = sink
-    let failure: Error | undefined
-    this.#stream
-      .on('data', (chunk: Uint8Array) => this.#offer(chunk))
+    const stream = this.#stream
+    const close = () => sink.closed(this.#failure)
+    // Its close has been told already to nobody.
+    if (stream.closed) return queueMicrotask(close)
+    stream
       .on('drain', () => sink.drained())
       .on('end', () => {
         this.#ended = true
-        if (!this.#rest) sink.ended()
+        if (!this.#rest) this.#tellEnd()
       })
-      .on('error', (error) => {
-        failure = error
-      })
-      .on('close', () => {
-        if (this.#closed) return
-        this.#closed = true
-        sink.closed(failure)
-      })
+      .once('close', close)
+      .on('data', (chunk: Uint8Array) => this.#offer(chunk))
+  }
+
+  #tellEnd(): void {
+    if (this.#endedTold) return
+    this.#endedTold = true
+    this.#sink?.ended()
   }
 
   #offer(chunk: Uint8Array): void {
@@ -82,6 +93,12 @@ class StreamWire implements Wire {
     this.#rest = chunk.subarray(taken)
     this.#stream.pause()
   }
+}
+
+/** Drops a stream so that the other side learns of it: a socket that is merely destroyed looks ended in order. */
+export function resetStream(stream: Duplex): void {
+  if (stream instanceof Socket) stream.resetAndDestroy()
+  else stream.destroy()
 }
 
 class WireStream extends Duplex {

@@ -2,16 +2,29 @@
 // who a certificate makes its holder is decided above, where a refusal can be put into words.
 
 import { X509Certificate } from 'node:crypto'
-import { createSecureContext, createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls'
+import { createServer as createPlainServer, type Server, type Socket } from 'node:net'
+import {
+  createSecureContext,
+  createServer,
+  type SecureContext,
+  type SecureContextOptions,
+  type TLSSocket,
+} from 'node:tls'
 import { connectionProblem, messageOf } from '../errors.ts'
 import { createLogger } from '../log.ts'
-import type { Connection } from './connection.ts'
-import { duplexToWire } from './duplex.ts'
+import { announcedAuthorities } from './authority-names.ts'
+import type { Connection, Service } from './connection.ts'
+import { duplexToWire, resetStream } from './duplex.ts'
 
 const log = createLogger('net')
 
 /** A client that has connected must have finished its TLS handshake by then. */
 export const handshakeDeadlineMs = 15_000
+/** Certificates of several names that are kept ready at once. */
+const contextLimit = 64
+const defaultMaxConnections = 15_000
+/** A peer that vanished without a word is asked after this long. */
+const keepAliveMs = 30_000
 /** Certificates read from one client's chain: a chain is one certificate, more are only kept to be refused by name. */
 const chainLimit = 4
 
@@ -27,13 +40,15 @@ export interface ServerCertificate {
 export interface ListenOptions {
   readonly host: string
   readonly port: number
-  /** The certificate for a server name, empty when the client sent none. Asked at each handshake. */
+  /** The certificate for a server name, empty for clients that send none. Asked at handshakes; see `refresh`. */
   readonly certificate: (serverName: string) => ServerCertificate
   /** PEM of the authorities whose names are announced to clients, so that they know which certificate to show. */
   readonly clientAuthorities: () => readonly string[]
+  /** More of them, left out when all together would not fit into a handshake. @default none */
+  readonly trustedAuthorities?: () => readonly string[]
   /** ALPN names in order of preference. Names that end in `*` stand for all that begin so. */
   readonly protocols: readonly string[]
-  /** Connections at once. @default 15_000 */
+  /** Connections at once; more are closed. @default 15_000 */
   readonly maxConnections?: number
   /** @default handshakeDeadlineMs */
   readonly handshakeDeadlineMs?: number
@@ -45,94 +60,159 @@ export interface Listener extends AsyncDisposable {
   readonly connections: number
   /** Takes no more connections; open ones live on. */
   stop(): void
+  /** Stops, waits for the open connections, and resets those that are left after the deadline. */
+  end(deadlineMs: number): Promise<void>
+}
+
+export interface TlsListener extends Listener {
+  /** Asks for certificates and authorities again; connections made from now on see them. */
+  refresh(): void
 }
 
 /** Listens with TLS and calls `route` for each connection whose handshake is done. */
-export async function listen(options: ListenOptions, route: (accepted: Accepted) => void): Promise<Listener> {
-  const open = new Set<TLSSocket>()
+export async function listen(
+  options: ListenOptions,
+  route: (accepted: Accepted) => void,
+): Promise<TlsListener> {
   const contexts = new Map<string, SecureContext>()
-  const contextFor = (name: string): SecureContext => {
-    const pair = options.certificate(name)
-    const cacheKey = pair.certificate
-    const known = contexts.get(cacheKey)
-    if (known) return known
-    // A certificate that was replaced is not needed again.
-    if (contexts.size >= 16) contexts.clear()
-    const context = createSecureContext({
-      cert: pair.certificate,
-      key: pair.key,
-      ca: [...options.clientAuthorities()],
-      minVersion: 'TLSv1.2',
-    })
-    contexts.set(cacheKey, context)
-    return context
-  }
-  const initial = options.certificate('')
   const server = createServer({
-    cert: initial.certificate,
-    key: initial.key,
-    ca: [...options.clientAuthorities()],
+    ...secureOptions(options, ''),
     requestCert: true,
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.2',
     allowHalfOpen: true,
     ALPNCallback: ({ protocols }) => chooseProtocol(options.protocols, protocols),
     SNICallback: (name, done) => {
       try {
-        done(null, contextFor(name))
+        done(null, contextFor(name, { options, contexts }))
       } catch (error) {
-        done(error instanceof Error ? error : new Error(String(error)))
+        done(error instanceof Error ? error : new TypeError(String(error)))
       }
     },
   })
-  server.maxConnections = options.maxConnections ?? 15_000
   const deadline = options.handshakeDeadlineMs ?? handshakeDeadlineMs
-  const timers = new WeakMap<TLSSocket, Timer>()
-  server.on('connection', (socket: TLSSocket) => {
-    open.add(socket)
+  const timers = new WeakMap<Socket, Timer>()
+  server.on('connection', (socket: Socket) => {
     const timer = setTimeout(() => socket.destroy(), deadline)
-    timer.unref()
-    socket.once('close', () => {
-      clearTimeout(timer)
-      open.delete(socket)
-    })
-    // An error without a listener would end the process.
-    socket.on('error', (error) => log.debug('connection failed', { error: messageOf(error) }))
     timers.set(socket, timer)
+    socket.once('close', () => clearTimeout(timer))
   })
   server.on('secureConnection', (socket) => {
     clearTimeout(timers.get(socket))
-    const host = socket.remoteAddress
-    const port = socket.remotePort
-    if (host === undefined || port === undefined) return void socket.destroy()
-    socket.setNoDelay(true)
+    const client = clientOf(socket)
+    if (!client) return void socket.destroy()
+    const authorities = [...options.clientAuthorities(), ...(options.trustedAuthorities?.() ?? [])]
     route({
       wire: duplexToWire(socket),
       protocol: socket.alpnProtocol || '',
       serverName: typeof socket.servername === 'string' ? socket.servername : '',
-      peer: peerChain(socket, options.clientAuthorities()),
-      client: { host: host.replace(/^::ffff:(?=\d+\.)/, ''), port },
+      peer: peerChain(socket, authorities),
+      client,
     })
   })
   server.on('tlsClientError', (error, socket) => {
     log.debug('TLS handshake failed', { error: messageOf(error) })
     socket.destroy()
   })
+  const listener = await start(server, options)
+  return Object.assign(listener, {
+    refresh: () => {
+      contexts.clear()
+      server.setSecureContext(secureOptions(options, ''))
+    },
+  })
+}
+
+/** Listens without TLS, for the diagnostics of this machine. */
+export async function listenPlain(
+  options: Pick<ListenOptions, 'host' | 'port' | 'maxConnections'>,
+  service: Service,
+): Promise<Listener> {
+  const server = createPlainServer({ allowHalfOpen: true }, (socket) => {
+    const client = clientOf(socket)
+    if (!client) return void socket.destroy()
+    service({ wire: duplexToWire(socket), protocol: 'http/1.1', serverName: '', peer: [], client })
+  })
+  return start(server, options)
+}
+
+function secureOptions(options: ListenOptions, serverName: string): SecureContextOptions {
+  const { certificate, key } = options.certificate(serverName)
+  return {
+    cert: certificate,
+    key,
+    ca: announcedAuthorities(options.clientAuthorities(), options.trustedAuthorities?.() ?? []),
+    minVersion: 'TLSv1.2',
+  }
+}
+
+function contextFor(
+  serverName: string,
+  { options, contexts }: { options: ListenOptions; contexts: Map<string, SecureContext> },
+): SecureContext {
+  // By certificate, not by name: a client may say any name.
+  const { certificate } = options.certificate(serverName)
+  const known = contexts.get(certificate)
+  if (known) return known
+  if (contexts.size >= contextLimit) contexts.clear()
+  const context = createSecureContext(secureOptions(options, serverName))
+  contexts.set(certificate, context)
+  return context
+}
+
+/** What both kinds of listener have in common: the limit, the set of open connections, and the ways to end. */
+async function start(
+  server: Server,
+  options: Pick<ListenOptions, 'host' | 'port' | 'maxConnections'>,
+): Promise<Listener & object> {
+  const open = new Set<Socket>()
+  let drained: (() => void) | undefined
+  const limit = options.maxConnections ?? defaultMaxConnections
+  server.on('connection', (socket: Socket) => {
+    // An error without a listener would end the process.
+    socket.on('error', (error) => log.debug('connection failed', { error: messageOf(error) }))
+    if (open.size >= limit) {
+      log.warn('too many connections', { limit })
+      return void socket.destroy()
+    }
+    open.add(socket)
+    socket.once('close', () => {
+      open.delete(socket)
+      if (open.size === 0) drained?.()
+    })
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, keepAliveMs)
+  })
   await bind(server, options)
   const bound = server.address()
   if (bound === null || typeof bound === 'string')
     throw new TypeError('a TCP listener has an address and a port')
+  const end = async (deadlineMs: number) => {
+    server.close()
+    if (open.size > 0 && deadlineMs > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      drained = resolve
+      const timer = setTimeout(resolve, deadlineMs)
+      await promise
+      clearTimeout(timer)
+    }
+    for (const socket of open) resetStream(socket)
+  }
   return {
     address: { host: bound.address, port: bound.port },
     get connections() {
       return open.size
     },
     stop: () => void server.close(),
-    async [Symbol.asyncDispose]() {
-      server.close()
-      for (const socket of open) socket.destroy()
-    },
+    end,
+    [Symbol.asyncDispose]: () => end(0),
   }
+}
+
+function clientOf(socket: Socket): Connection['client'] | undefined {
+  const { remoteAddress: host, remotePort: port } = socket
+  if (host === undefined || port === undefined) return undefined
+  // An IPv4 client of a socket that takes both kinds.
+  return { host: host.replace(/^::ffff:(?=\d+\.)/, ''), port }
 }
 
 async function bind(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
@@ -153,11 +233,14 @@ async function bind(server: Server, { host, port }: { host: string; port: number
   })
 }
 
-/** The first of the client's names that is served; undefined (an alert) when none is. */
+/** The first served name that the client offers too; undefined (an alert) when there is none. */
 export function chooseProtocol(served: readonly string[], offered: readonly string[]): string | undefined {
-  return offered.find((name) =>
-    served.some((one) => (one.endsWith('*') ? name.startsWith(one.slice(0, -1)) : one === name)),
-  )
+  for (const name of served) {
+    const matches = (one: string) => (name.endsWith('*') ? one.startsWith(name.slice(0, -1)) : one === name)
+    const found = offered.find(matches)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 // The platform completes the chain with certificates of our own store; only what the client itself showed counts.
@@ -167,22 +250,22 @@ function peerChain(socket: TLSSocket, authorities: readonly string[]): Uint8Arra
   while (certificate?.raw && chain.length < chainLimit) {
     const raw = new Uint8Array(certificate.raw)
     if (chain.length > 0 && authorities.some((pem) => Buffer.compare(derOf(pem), raw) === 0)) break
-    chain.push(raw)
-    const issuer = certificate.issuerCertificate
     // A self-signed certificate names itself as its issuer.
-    if (!issuer || issuer === certificate) break
-    certificate = issuer
+    if (chain.some((known) => Buffer.compare(known, raw) === 0)) break
+    chain.push(raw)
+    certificate = certificate.issuerCertificate
   }
   return chain
 }
 
+const derLimit = 2048
 const ders = new Map<string, Uint8Array>()
 
 function derOf(pem: string): Uint8Array {
   const known = ders.get(pem)
   if (known) return known
   const der = new Uint8Array(new X509Certificate(pem).raw)
-  if (ders.size >= 64) ders.clear()
+  if (ders.size >= derLimit) ders.clear()
   ders.set(pem, der)
   return der
 }
