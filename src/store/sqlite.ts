@@ -1,13 +1,12 @@
 // The store in one SQLite file. Each commit is one immediate transaction that writes items and events together, on
 // disk before it returns (`synchronous=FULL`). Other processes may write the same file: their commits are noticed by
-// the database's data version.
+// the file's changes and, in case those go unseen, by asking for the database's data version now and then.
 
-import { Database } from 'bun:sqlite'
-import { chmodSync, mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { badParameter, limitExceeded, messageOf } from '../errors.ts'
+import { type Database, SQLiteError } from 'bun:sqlite'
+import { type FSWatcher, watch as watchFile } from 'node:fs'
+import { badParameter, connectionProblem, limitExceeded, messageOf, TeleportError } from '../errors.ts'
 import { createLogger } from '../log.ts'
-import migrationItems from './migrations/001-items-and-events.sql' with { type: 'text' }
+import { openDatabase } from './sqlite-file.ts'
 import {
   type Change,
   CommitConflict,
@@ -19,28 +18,34 @@ import {
   WatchCompacted,
   type Write,
 } from './store.ts'
+import { type ReadPast, Watchers } from './watchers.ts'
 
 const log = createLogger('store')
-
-const migrations: readonly string[] = [migrationItems]
 
 export interface SqliteOptions {
   /** @default Date.now */
   readonly clock?: () => number
   /** Changes kept for watchers that come back. @default 20_000 */
   readonly keepEvents?: number
-  /** How often other processes' commits are looked for. @default 500 */
+  /** How long they are kept at most. @default one day */
+  readonly keepEventsMs?: number
+  /** How often other processes' commits are looked for when the file has not told of any. @default 1_000 */
   readonly pollMs?: number
-  /** How often expired items are removed. @default 5_000 */
+  /** How often expired items and old changes are removed. @default 5_000 */
   readonly sweepMs?: number
 }
 
+const keyLimitBytes = 1024
 /** A value as JSON text. Larger ones are mistakes: resources are kilobytes. */
-const valueLimit = 1 << 20
+const valueLimitBytes = 1 << 20
 /** Writes of one commit. */
 const writesLimit = 10_000
-/** Changes a slow watcher may leave unread before it has to start anew. */
-const watchQueueLimit = 10_000
+/** Changes read at once for watchers. */
+const pageSize = 500
+/** Expired items removed at once. */
+const sweepLimit = 1000
+/** Old changes may be this much more or older than what is kept, so that most commits and sweeps remove nothing. */
+const compactionSlack = 1 / 4
 
 interface Row {
   key: string
@@ -49,155 +54,217 @@ interface Row {
   expires: number | null
 }
 
-/** Opens or creates the file. Throws `bad-parameter` when it is not a store or from a newer version. */
+interface EventRow extends Row {
+  position: number
+}
+
+/** Opens or creates the file. Throws `bad-parameter` when it is damaged, no store of ours, or from a newer version. */
 export function openSqlite(path: string, options: SqliteOptions = {}): Store {
   return new SqliteStore(path, options)
 }
 
 class SqliteStore implements Store {
+  readonly #path: string
   readonly #database: Database
   readonly #clock: () => number
   readonly #keepEvents: number
-  readonly #watchers = new Set<SqliteWatch>()
+  readonly #keepEventsMs: number
+  readonly #watchers = new Watchers()
   readonly #timers: Timer[] = []
+  readonly #file: FSWatcher | undefined
+  #closed = false
+  /** The newest revision that watchers have been told of. */
   #delivered: number
   #dataVersion: number
+  #eventsSinceCompaction = 0
 
   constructor(path: string, options: SqliteOptions) {
+    this.#path = path
     this.#clock = options.clock ?? Date.now
     this.#keepEvents = options.keepEvents ?? 20_000
-    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    try {
-      this.#database = new Database(path, { create: true, strict: true })
-      if (path !== ':memory:') chmodSync(path, 0o600)
-      this.#database.run('pragma journal_mode = wal')
-      this.#database.run('pragma synchronous = full')
-      this.#database.run('pragma busy_timeout = 5000')
-      migrate(this.#database)
-    } catch (cause) {
-      throw badParameter(`cannot open the store ${path}: ${messageOf(cause)}`, { cause })
-    }
+    this.#keepEventsMs = options.keepEventsMs ?? 24 * 3600_000
+    this.#database = openDatabase(path)
     this.#delivered = this.#counter('revision')
     this.#dataVersion = this.#readDataVersion()
-    this.#every(options.pollMs ?? 500, () => this.#noticeOthers())
+    this.#file = path === ':memory:' ? undefined : this.#watchFile(`${path}-wal`)
+    this.#every(options.pollMs ?? 1000, () => this.#noticeOthers())
     this.#every(options.sweepMs ?? 5000, () => this.#sweep())
   }
 
   async get(key: Key): Promise<Item | undefined> {
-    const row = this.#database
-      .query<Row, [string]>('select key, value, revision, expires from items where key = ?')
-      .get(key)
-    return row && !this.#isExpired(row) ? itemOf(row) : undefined
+    checkKey(key)
+    return this.#attempt(() => {
+      const row = this.#row(key)
+      return row && itemOf(row)
+    })
   }
 
   async list(
     prefix: Key,
     { after = '', limit = 1000 }: { after?: Key; limit?: number } = {},
   ): Promise<readonly Item[]> {
-    const rows = this.#database
-      .query<Row, [string, string, string, number, number]>(
-        `select key, value, revision, expires from items
-         where key >= ? and key < ? and key > ? and (expires is null or expires > ?) order by key limit ?`,
-      )
-      .all(prefix, endOf(prefix), after, this.#clock(), limit)
-    return rows.map(itemOf)
+    if (!Number.isInteger(limit) || limit < 1) throw new TypeError('a page has at least one item')
+    return this.#attempt(() =>
+      this.#database
+        .query<Row, [string, string, string, number, number]>(
+          `select key, value, revision, expires from items
+           where key >= ? and key < ? and key > ? and (expires is null or expires > ?) order by key limit ?`,
+        )
+        .all(prefix, endOf(prefix), after, this.#clock(), limit)
+        .map(itemOf),
+    )
   }
 
   async commit(conditions: readonly Condition[], writes: readonly Write[]): Promise<number> {
     if (writes.length === 0) throw new TypeError('a commit writes something')
     if (writes.length > writesLimit) throw limitExceeded(`a commit writes at most ${writesLimit} items`)
-    const revision = this.#database.transaction(() => this.#write(conditions, writes)).immediate()
-    this.#deliver()
-    return revision
+    const rows = writes.map(rowOf)
+    return this.#attempt(() => {
+      const revision = this.#database
+        .transaction(() => {
+          for (const condition of conditions) if (!this.#holds(condition)) throw new CommitConflict(condition)
+          return this.#write(rows)
+        })
+        .immediate()
+      this.#deliver()
+      return revision
+    })
   }
 
   async revision(): Promise<number> {
-    return this.#counter('revision')
+    return this.#attempt(() => this.#counter('revision'))
   }
 
   watch(prefixes: readonly Key[], { after }: { after?: number } = {}): Watch {
-    this.#deliver()
-    const from = after ?? this.#delivered
-    const watch = new SqliteWatch(prefixes, from, () => this.#watchers.delete(watch))
-    if (from < this.#counter('compacted')) watch.fail(new WatchCompacted())
-    else {
-      for (const change of this.#changesAfter(from, this.#delivered)) watch.offer(change)
-      this.#watchers.add(watch)
-    }
-    return watch
+    return this.#attempt(() => {
+      this.#deliver()
+      if (after === undefined || after === this.#delivered)
+        return this.#watchers.open(prefixes, { after: this.#delivered })
+      return this.#watchers.open(prefixes, { after, past: this.#past(after) })
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
     for (const timer of this.#timers) clearInterval(timer)
-    for (const watch of this.#watchers) watch.finish()
+    this.#file?.close()
+    this.#watchers.end()
     this.#database.close()
   }
 
-  #write(conditions: readonly Condition[], writes: readonly Write[]): number {
-    for (const condition of conditions) if (!this.#holds(condition)) throw new CommitConflict(condition)
+  /** Inside of a transaction. A deletion of what is not there is no event. */
+  #write(rows: readonly Omit<Row, 'revision'>[]): number {
     const revision = this.#counter('revision') + 1
-    this.#database.query('update counters set value = ? where name = ?').run(revision, 'revision')
+    const at = this.#clock()
     const put = this.#database.query(
-      'insert into items (key, value, revision, expires) values (?, ?, ?, ?) on conflict (key) do update set value = excluded.value, revision = excluded.revision, expires = excluded.expires',
+      `insert into items (key, value, revision, expires) values (?, ?, ?, ?) on conflict (key) do update set
+       value = excluded.value, revision = excluded.revision, expires = excluded.expires`,
     )
+    const remove = this.#database.query('delete from items where key = ?')
     const event = this.#database.query(
-      'insert into events (revision, position, key, value, expires, at) values (?, ?, ?, ?, ?, ?)',
+      'insert into events (revision, position, at, key, expires, value) values (?, ?, ?, ?, ?, ?)',
     )
-    for (const [position, write] of writes.entries()) {
-      if ('put' in write) {
-        const value = JSON.stringify(write.value)
-        if (value.length > valueLimit) throw limitExceeded(`${write.put} is larger than ${valueLimit} bytes`)
-        put.run(write.put, value, revision, write.expires ?? null)
-        event.run(revision, position, write.put, value, write.expires ?? null, this.#clock())
-      } else {
-        this.#database.query('delete from items where key = ?').run(write.delete)
-        event.run(revision, position, write.delete, null, null, this.#clock())
-      }
+    for (const [position, { key, value, expires }] of rows.entries()) {
+      const { changes } = value === null ? remove.run(key) : put.run(key, value, revision, expires)
+      if (changes > 0) event.run(revision, position, at, key, expires, value)
     }
-    this.#compact(revision)
+    this.#setCounter('revision', revision)
+    this.#eventsSinceCompaction += rows.length
+    if (this.#eventsSinceCompaction > this.#keepEvents * compactionSlack) this.#compactByCount()
     return revision
   }
 
   #holds(condition: Condition): boolean {
+    const row = this.#row(condition.key)
+    if ('revision' in condition) return row?.revision === condition.revision
+    return (condition.is === 'present') === (row !== undefined)
+  }
+
+  /** What is there and has not expired. */
+  #row(key: Key): Row | undefined {
     const row = this.#database
-      .query<Row, [string]>('select key, value, revision, expires from items where key = ?')
-      .get(condition.key)
-    const there = row !== null && !this.#isExpired(row)
-    if ('revision' in condition) return there && row.revision === condition.revision
-    return condition.is === 'present' ? there : !there
+      .query<Row, [string, number]>(
+        'select key, value, revision, expires from items where key = ? and (expires is null or expires > ?)',
+      )
+      .get(key, this.#clock())
+    return row ?? undefined
+  }
+
+  #compactByCount(): void {
+    this.#eventsSinceCompaction = 0
+    const newestToGo = this.#database
+      .query<{ revision: number }, [number]>(
+        'select revision from events order by revision desc, position desc limit 1 offset ?',
+      )
+      .get(this.#keepEvents)
+    if (newestToGo) this.#compact(newestToGo.revision)
+  }
+
+  #compactByAge(): void {
+    const [now, keep] = [this.#clock(), this.#keepEventsMs]
+    const oldest = this.#database
+      .query<{ at: number }, []>('select at from events order by revision limit 1')
+      .get()
+    if (!oldest || oldest.at >= now - keep * (1 + compactionSlack)) return
+    const newestToGo = this.#database
+      .query<{ revision: number | null }, [number]>(
+        'select max(revision) as revision from events where at < ?',
+      )
+      .get(now - keep)
+    if (newestToGo?.revision) this.#compact(newestToGo.revision)
   }
 
   #compact(revision: number): void {
-    // Not at every commit: an amount at a time.
-    if (revision % 1000 !== 0) return
-    const oldest = revision - this.#keepEvents
-    if (oldest <= 0) return
-    this.#database.query('delete from events where revision <= ?').run(oldest)
-    this.#database.query('update counters set value = ? where name = ?').run(oldest, 'compacted')
+    this.#database.query('delete from events where revision <= ?').run(revision)
+    this.#setCounter('compacted', revision)
   }
 
-  #changesAfter(after: number, until: number): Change[] {
+  #past(after: number): ReadPast {
+    let place = { revision: after, position: Number.MAX_SAFE_INTEGER }
+    const read = this.#database.transaction(() => {
+      // Whoever has caught up joins the others, so these must be as far.
+      this.#deliver()
+      // A revision that has not been yet is one of a store whose place ours has taken.
+      if (place.revision < this.#counter('compacted') || place.revision > this.#delivered)
+        throw new WatchCompacted()
+      return this.#events(place)
+    })
+    return () => {
+      const page = read()
+      place = page.at(-1) ?? place
+      return { changes: page.map(changeOf), last: page.length < pageSize }
+    }
+  }
+
+  /** A page of what was changed after a place, as far as watchers have been told. */
+  #events(after: { revision: number; position: number }): EventRow[] {
     return this.#database
-      .query<Row, [number, number]>(
-        'select key, value, revision, expires from events where revision > ? and revision <= ? order by revision, position',
+      .query<EventRow, [number, number, number, number]>(
+        `select revision, position, key, expires, value from events
+         where (revision, position) > (?, ?) and revision <= ? order by revision, position limit ?`,
       )
-      .all(after, until)
-      .map(changeOf)
+      .all(after.revision, after.position, this.#delivered, pageSize)
   }
 
   /** Gives watchers what has been committed since the last time, by whomever. */
   #deliver(): void {
-    const revision = this.#counter('revision')
-    if (revision <= this.#delivered) return
-    if (this.#watchers.size > 0) {
-      for (const change of this.#changesAfter(this.#delivered, revision)) {
-        for (const watch of this.#watchers) watch.offer(change)
+    if (this.#counter('revision') <= this.#delivered) return
+    // In one view of the database, so that what another process removes meanwhile is not missed unseen.
+    this.#database.transaction(() => {
+      let place = { revision: this.#delivered, position: Number.MAX_SAFE_INTEGER }
+      this.#delivered = this.#counter('revision')
+      if (!this.#watchers.live) return
+      if (place.revision < this.#counter('compacted')) return this.#watchers.fail()
+      for (let page = this.#events(place); page.length > 0; page = this.#events(place)) {
+        for (const row of page) this.#watchers.offer(changeOf(row), row.value?.length ?? 0)
+        place = page.at(-1) ?? place
       }
-    }
-    this.#delivered = revision
+    })()
   }
 
   #noticeOthers(): void {
+    if (this.#closed) return
     const version = this.#readDataVersion()
     if (version === this.#dataVersion) return
     this.#dataVersion = version
@@ -205,54 +272,71 @@ class SqliteStore implements Store {
   }
 
   #sweep(): void {
-    const expired = this.#database
-      .query<{ key: string }, [number]>(
-        'select key from items where expires is not null and expires <= ? limit 1000',
-      )
-      .all(this.#clock())
-    if (expired.length === 0) return
     const now = this.#clock()
     this.#database
       .transaction(() => {
-        // Somebody may have written it again meanwhile.
-        const still = expired.filter(({ key }) => {
-          const row = this.#database
-            .query<Row, [string]>('select key, value, revision, expires from items where key = ?')
-            .get(key)
-          return row?.expires !== null && row !== null && row.expires <= now
-        })
-        if (still.length > 0)
-          this.#write(
-            [],
-            still.map(({ key }) => ({ delete: key })),
+        const expired = this.#database
+          .query<{ key: string }, [number, number]>(
+            'select key from items where expires is not null and expires <= ? limit ?',
           )
+          .all(now, sweepLimit)
+        if (expired.length > 0) this.#write(expired.map(({ key }) => ({ key, value: null, expires: null })))
+        this.#compactByAge()
       })
       .immediate()
     this.#deliver()
   }
 
+  #watchFile(path: string): FSWatcher | undefined {
+    try {
+      const watcher = watchFile(path, { persistent: false }, () => this.#maintain(() => this.#noticeOthers()))
+      return watcher.on('error', (error) => {
+        log.debug('no longer told of changes of the store file', { error: messageOf(error) })
+      })
+    } catch (error) {
+      // Without it, others' commits are seen at the next poll.
+      log.debug('not told of changes of the store file', { error: messageOf(error) })
+      return undefined
+    }
+  }
+
   #every(milliseconds: number, action: () => void): void {
-    const timer = setInterval(() => {
-      try {
-        action()
-      } catch (error) {
-        // The next round tries again; what was acknowledged is on disk.
-        log.error('store maintenance failed', { error: messageOf(error) })
-      }
-    }, milliseconds)
+    const timer = setInterval(() => this.#maintain(action), milliseconds)
     timer.unref()
     this.#timers.push(timer)
   }
 
-  #isExpired(row: Row): boolean {
-    return row.expires !== null && row.expires <= this.#clock()
+  #maintain(action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      // The next round tries again; what was acknowledged is on disk.
+      log.error('store maintenance failed', { error: messageOf(error) })
+    }
   }
 
-  #counter(name: string): number {
+  #attempt<Result>(action: () => Result): Result {
+    try {
+      return action()
+    } catch (error) {
+      if (!(error instanceof SQLiteError)) throw error
+      if (error.code?.startsWith('SQLITE_BUSY'))
+        throw connectionProblem(`the store ${this.#path} is busy: another process holds it`, { cause: error })
+      throw new TeleportError('internal', `the store ${this.#path} failed: ${error.message}`, {
+        cause: error,
+      })
+    }
+  }
+
+  #counter(name: 'revision' | 'compacted'): number {
     const row = this.#database
       .query<{ value: number }, [string]>('select value from counters where name = ?')
       .get(name)
     return row?.value ?? 0
+  }
+
+  #setCounter(name: 'revision' | 'compacted', value: number): void {
+    this.#database.query('update counters set value = ? where name = ?').run(value, name)
   }
 
   #readDataVersion(): number {
@@ -261,79 +345,24 @@ class SqliteStore implements Store {
   }
 }
 
-function migrate(database: Database): void {
-  const apply = database.transaction(() => {
-    const version =
-      database.query<{ user_version: number }, []>('pragma user_version').get()?.user_version ?? 0
-    if (version > migrations.length) {
-      throw new Error(
-        `it was written by a newer version (schema ${version}, this one knows ${migrations.length})`,
-      )
-    }
-    for (const sql of migrations.slice(version)) database.run(sql)
-    database.run(`pragma user_version = ${migrations.length}`)
-  })
-  apply.immediate()
+function rowOf(write: Write): Omit<Row, 'revision'> {
+  if ('delete' in write) return { key: checkKey(write.delete), value: null, expires: null }
+  const { put, expires } = write
+  // `undefined` and functions have no JSON text, whatever the library's types say.
+  const value = JSON.stringify(write.value) as string | undefined
+  if (value === undefined) throw new TypeError(`the value of ${put} is not JSON`)
+  if (Buffer.byteLength(value) > valueLimitBytes)
+    throw limitExceeded(`${put} is larger than ${valueLimitBytes} bytes`)
+  if (expires !== undefined && !Number.isSafeInteger(expires))
+    throw new TypeError(`${put} expires at ${expires}, which is no time`)
+  return { key: checkKey(put), value, expires: expires ?? null }
 }
 
-class SqliteWatch implements Watch {
-  readonly after: number
-  readonly #prefixes: readonly Key[]
-  readonly #closed: () => void
-  readonly #queue: Change[] = []
-  #waiting: (() => void) | undefined
-  #failure: WatchCompacted | undefined
-  #finished = false
-
-  constructor(prefixes: readonly Key[], after: number, closed: () => void) {
-    this.#prefixes = prefixes
-    this.after = after
-    this.#closed = closed
-  }
-
-  offer(change: Change): void {
-    const key = change.type === 'put' ? change.item.key : change.key
-    if (this.#failure || !this.#prefixes.some((prefix) => key.startsWith(prefix))) return
-    if (this.#queue.length >= watchQueueLimit) return this.fail(new WatchCompacted())
-    this.#queue.push(change)
-    this.#wake()
-  }
-
-  fail(failure: WatchCompacted): void {
-    this.#failure = failure
-    this.#queue.length = 0
-    this.#closed()
-    this.#wake()
-  }
-
-  finish(): void {
-    this.#finished = true
-    this.#wake()
-  }
-
-  async *[Symbol.asyncIterator](): AsyncIterator<Change> {
-    try {
-      for (;;) {
-        const change = this.#queue.shift()
-        if (change) yield change
-        else if (this.#failure) throw this.#failure
-        else if (this.#finished) return
-        else await new Promise<void>((resolve) => (this.#waiting = resolve))
-      }
-    } finally {
-      this.#closed()
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed()
-    this.finish()
-  }
-
-  #wake(): void {
-    this.#waiting?.()
-    this.#waiting = undefined
-  }
+// SQLite would store half a surrogate pair as another character, and so make two keys one.
+function checkKey(key: Key): Key {
+  if (key !== '' && key.isWellFormed() && !key.includes('\0') && Buffer.byteLength(key) <= keyLimitBytes)
+    return key
+  throw badParameter(`${JSON.stringify(key.slice(0, 64))} cannot be a key`)
 }
 
 function itemOf(row: Row): Item {
