@@ -58,7 +58,8 @@ export function createIngress(options: IngressOptions): Ingress {
       agents.pick(identity.kubernetesCluster)(connection, identity.kubernetesCluster)
     } catch (error) {
       if (error instanceof TeleportError && error.kind === 'not-found') metrics.clusterNotFound.inc()
-      if (error instanceof TeleportError && error.kind === 'unauthenticated') metrics.certificateMismatches.inc()
+      if (error instanceof TeleportError && error.kind === 'unauthenticated')
+        metrics.certificateMismatches.inc()
       refuse(error)(connection)
     }
   }

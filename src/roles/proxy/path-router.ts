@@ -47,7 +47,11 @@ export function createPathRouter(options: PathRouterOptions): PathRouter {
     const identity = requireUser(options.verify(exchange.connection.peer))
     const { target } = exchange.request
     if (!isPathRouted(target)) {
-      const chosen = chooseCluster(identity.kubernetesCluster, options.agents.clusters(), options.teleportCluster)
+      const chosen = chooseCluster(
+        identity.kubernetesCluster,
+        options.agents.clusters(),
+        options.teleportCluster,
+      )
       return { kubernetesCluster: chosen, target }
     }
     const asked = parsePathTarget(target)
@@ -120,7 +124,17 @@ function onClosed(wire: Wire, closed: () => void): Wire {
 }
 
 // Connection-level headers belong to the client's connection, not to the hop. Everything else is the agent's to judge.
-const connectionHeaders = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'te', 'upgrade', 'http2-settings', 'host', 'content-length'])
+const connectionHeaders = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'te',
+  'upgrade',
+  'http2-settings',
+  'host',
+  'content-length',
+])
 
 function endToEnd(headers: HeaderList): HeaderList {
   return headers.filter(([name]) => !connectionHeaders.has(name))

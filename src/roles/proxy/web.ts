@@ -14,7 +14,7 @@ import {
 } from '../../errors.ts'
 import { createLogger } from '../../log.ts'
 import { createRateLimiter } from '../../net/rate-limiter.ts'
-import { goDuration } from '../../resources/duration.ts'
+import { formatDuration } from '../../resources/duration.ts'
 import { version } from '../../version.ts'
 import { findResponse, type PingSource, pingResponse } from './ping.ts'
 
@@ -126,7 +126,9 @@ export function createWeb(options: WebOptions): WebHandler {
           client_address: addresses.get(request) ?? '',
           public_key: decodeBase64(publicKey, 'tls_pub_key'),
           ...(body.otp_token ? { otp_code: body.otp_token } : {}),
-          ...(body.ttl ? { ttl: typeof body.ttl === 'string' ? body.ttl : goDuration(body.ttl / 1e6) } : {}),
+          ...(body.ttl
+            ? { ttl: typeof body.ttl === 'string' ? body.ttl : formatDuration(body.ttl / 1e6) }
+            : {}),
           ...(body.route_to_cluster ? { route_to_cluster: body.route_to_cluster } : {}),
           ...(body.kubernetes_cluster ? { kubernetes_cluster: body.kubernetes_cluster } : {}),
         })
