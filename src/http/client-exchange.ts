@@ -8,13 +8,15 @@ import type {
   Exchange,
   ForwardOptions,
   ForwardOutcome,
+  HeaderList,
   OutgoingHead,
   ResponseHead,
   UpgradeOptions,
   UpgradeOutcome,
 } from './exchange.ts'
-import { endToEnd, headerValue } from './headers.ts'
+import { endToEnd, headerValue, withLength } from './headers.ts'
 import { pump } from './pump.ts'
+import { announcedLength } from './request-guard.ts'
 import { relayUpgrade } from './upgrade.ts'
 import { readAll, type Upstream } from './upstream.ts'
 import { engineOf } from './upstream-engine.ts'
@@ -56,35 +58,51 @@ export class ClientExchange implements Exchange {
     options: ForwardOptions = {},
   ): Promise<ForwardOutcome> {
     const hasBody = options.body !== undefined || this.request.hasBody
-    const { request, answer } = await engineOf(upstream).open(head, hasBody)
+    const { request, answer } = await engineOf(upstream).open(
+      options.body === undefined ? head : withLength(head, options.body.length),
+      { hasBody, signal: this.signal },
+    )
     const cancel = () => request.cancel()
     this.signal.addEventListener('abort', cancel, { once: true })
     if (this.signal.aborted) cancel()
     let sent = () => options.body?.length ?? 0
-    if (options.body !== undefined) request.body.end(options.body)
-    else if (hasBody) sent = this.#sendBody(request)
+    if (options.body !== undefined) {
+      request.body.end(options.body)
+      request.kick()
+    } else if (hasBody) sent = this.#sendBody(request)
     try {
-      const response = await answer
-      return await this.#relay(response, { request, options, sent })
+      return await this.#relay(await answer, { request, options, sent })
     } catch (error) {
       cancel()
-      if (!this.#answered) throw error
-      this.#cut()
+      if (this.#answered) this.#cut()
       throw error
     } finally {
       this.signal.removeEventListener('abort', cancel)
     }
   }
 
+  // The announced length goes on to the server, which may read by it: bytes beyond it would be a request of their own
+  // on a connection that others share.
   #sendBody(request: UpstreamRequest): () => number {
     const { body } = this.#client
+    const announced = announcedLength(this.request.headers)
     const moved = pump(body, request.body, request.kick)
+    const cancel = () => request.cancel()
+    if (announced !== undefined)
+      body.on('data', () => {
+        if (moved() <= announced) return
+        cancel()
+        this.#cut()
+      })
     body.once('end', () => {
+      if (announced !== undefined && moved() !== announced) return cancel()
       request.body.end()
       request.kick()
     })
-    body.once('aborted', () => request.cancel())
-    body.once('error', () => request.cancel())
+    body.once('aborted', cancel)
+    body.once('error', cancel)
+    // An answer that comes before the body is through leaves a server that reads no more.
+    request.body.once('close', () => body.resume())
     return moved
   }
 
@@ -94,11 +112,11 @@ export class ClientExchange implements Exchange {
   ): Promise<ForwardOutcome> {
     const client = this.#client
     const changed = options.response?.(answer.head) ?? answer.head
-    const bodyless = this.request.method === 'HEAD' || [204, 304].includes(changed.status)
+    const bodyless = hasNoBody(this.request.method, changed.status)
     const { promise, resolve } = Promise.withResolvers<ForwardOutcome>()
-    this.#answered = true
     client.respond({ status: changed.status, headers: endToEnd(changed.headers) }, bodyless)
-    const received = pump(answer.body, client.response, client.kick)
+    this.#answered = true
+    const received = bodyless ? drop(answer.body) : pump(answer.body, client.response, client.kick)
     const settle = (complete: boolean) => {
       if (this.#done) return
       this.#done = true
@@ -106,7 +124,7 @@ export class ClientExchange implements Exchange {
         request.cancel()
         client.cut()
       } else if (!bodyless) {
-        client.finish(answer.trailers())
+        client.finish(endToEnd(answer.trailers()))
         client.kick()
       }
       resolve({ status: answer.head.status, complete, bytesSent: sent(), bytesReceived: received() })
@@ -116,7 +134,8 @@ export class ClientExchange implements Exchange {
     answer.body.once('error', () => settle(false))
     answer.body.once('aborted', () => settle(false))
     answer.body.once('close', () => settle(false))
-    this.signal.addEventListener('abort', () => settle(false), { once: true })
+    if (this.signal.aborted) settle(false)
+    else this.signal.addEventListener('abort', () => settle(false), { once: true })
     return promise
   }
 
@@ -145,22 +164,33 @@ export class ClientExchange implements Exchange {
 
   async answer(head: ResponseHead, body?: Uint8Array | string | ReadableStream<Uint8Array>): Promise<void> {
     if (this.#answered) throw new TypeError('an exchange is answered once')
-    this.#answered = true
     const client = this.#client
-    if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) {
+    const none = hasNoBody(this.request.method, head.status)
+    if (body instanceof ReadableStream) {
+      client.respond(head, none)
+      this.#answered = true
+      if (!none) return this.#stream(body)
+      await body.cancel()
+    } else {
       const bytes = typeof body === 'string' ? Buffer.from(body) : (body ?? new Uint8Array())
-      const last = this.request.method === 'HEAD' || bytes.length === 0
-      client.respond({ ...head, headers: [...head.headers, ['content-length', String(bytes.length)]] }, last)
+      const last = none || bytes.length === 0
+      client.respond(isBodyStatus(head.status) ? withLength(head, bytes.length) : head, last)
+      this.#answered = true
       if (!last) {
         client.response.write(bytes)
         client.finish([])
         client.kick()
       }
-      this.#done = true
-      return
     }
-    client.respond(head, false)
-    await this.#stream(body)
+    this.#done = true
+  }
+
+  /** For the engine: a request that no handler sees. */
+  refuse(fault: string): Promise<void> {
+    const headers: HeaderList = [['content-type', 'text/plain']]
+    // What follows on an HTTP/1.1 connection cannot be told apart any more.
+    const closing: HeaderList = this.request.protocol === 'h2' ? [] : [['connection', 'close']]
+    return this.answer({ status: 400, headers: [...headers, ...closing] }, `${fault}\n`)
   }
 
   #stream(body: ReadableStream<Uint8Array>): Promise<void> {
@@ -175,6 +205,8 @@ export class ClientExchange implements Exchange {
         resolve()
       })
       source.once('error', (error) => {
+        // Our own end of a stream whose client is gone.
+        if (this.signal.aborted) return resolve()
         this.#cut()
         reject(error)
       })
@@ -209,4 +241,18 @@ export class ClientExchange implements Exchange {
     this.#gone.abort()
     this.#client.cut()
   }
+}
+
+function hasNoBody(method: string, status: number): boolean {
+  return method === 'HEAD' || !isBodyStatus(status)
+}
+
+function isBodyStatus(status: number): boolean {
+  return status !== 204 && status !== 304
+}
+
+/** Lets a body that nobody wants pass. */
+function drop(body: Readable): () => number {
+  body.resume()
+  return () => 0
 }

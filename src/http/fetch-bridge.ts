@@ -35,19 +35,6 @@ export async function serveFetch(
     ...(body && body.length > 0 ? { body } : {}),
   })
   const response = await handler(request)
-  const head = { status: response.status, headers: [...response.headers] as [string, string][] }
-  if (!response.body) return exchange.answer(head)
-  const length = response.headers.get('content-length')
-  if (length !== null || isSmall(response))
-    return exchange.answer(withoutLength(head), new Uint8Array(await response.arrayBuffer()))
-  await exchange.answer(head, response.body)
-}
-
-// A streamed answer says so by its media type; everything else is whole already, and is sent with its length.
-function isSmall(response: Response): boolean {
-  return response.headers.get('content-type') !== 'application/x-ndjson'
-}
-
-function withoutLength(head: { status: number; headers: [string, string][] }) {
-  return { status: head.status, headers: head.headers.filter(([name]) => name !== 'content-length') }
+  const head = { status: response.status, headers: [...response.headers] }
+  await exchange.answer(head, response.body ?? undefined)
 }

@@ -8,6 +8,8 @@ import type { HeaderList } from './exchange.ts'
 /** Headers that belong to one connection (RFC 9110 7.6.1) and to the framing that each side does anew. */
 const connectionHeaders: ReadonlySet<string> = new Set([
   'connection',
+  // Answered by the side that reads the body.
+  'expect',
   'host',
   'http2-settings',
   'keep-alive',
@@ -46,6 +48,18 @@ export function endToEnd(headers: HeaderList): HeaderList {
     if (name === 'connection') for (const token of value.split(',')) named.add(token.trim().toLowerCase())
   }
   return headers.filter(([name]) => !connectionHeaders.has(name) && !named.has(name))
+}
+
+/** Throws when our own code puts a header there that is the engine's business. */
+export function checkOutgoing(headers: HeaderList): void {
+  for (const [name] of headers)
+    if (connectionHeaders.has(name)) throw new TypeError(`header ${name} is written by the engine`)
+}
+
+/** The same head for a body of so many bytes. */
+export function withLength<Head extends { readonly headers: HeaderList }>(head: Head, length: number): Head {
+  const others = head.headers.filter(([name]) => name !== 'content-length')
+  return { ...head, headers: [...others, ['content-length', String(length)]] }
 }
 
 /** The first value of a header. */

@@ -1,8 +1,9 @@
 // The client's half over HTTP/1.1.
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { type Duplex, PassThrough } from 'node:stream'
 import { badParameter } from '../errors.ts'
+import { resetStream } from '../net/duplex.ts'
 import type { ClientSide } from './client-side.ts'
 import { fromRaw, headerValue, toRecord } from './headers.ts'
 import { noKick } from './pump.ts'
@@ -10,9 +11,15 @@ import { noKick } from './pump.ts'
 /** How much of a request body may wait in memory before the client is made to wait. */
 const bodyHighWater = 1 << 20
 const bodyLowWater = 1 << 18
+/** How often a stopped client's body is looked at: a megabyte each time is more than a link carries. */
+const releaseIntervalMs = 5
 
 export type Http1Rest =
-  | { readonly response: ServerResponse }
+  | {
+      readonly response: ServerResponse
+      /** Whether the connection is to be closed after this answer. */
+      readonly lastRequest: () => boolean
+    }
   | { readonly upgrade: { readonly socket: Duplex; readonly rest: Uint8Array } }
 
 export function http1Client(request: IncomingMessage, rest: Http1Rest): ClientSide {
@@ -30,23 +37,36 @@ export function http1Client(request: IncomingMessage, rest: Http1Rest): ClientSi
     upgrade: 'upgrade' in rest ? (headerValue(headers, 'upgrade') ?? '').toLowerCase() : '',
   }
   return 'response' in rest
-    ? plainRequest(request, { head, response: rest.response })
+    ? plainRequest(request, { head, ...rest })
     : upgradeRequest(request, { head, ...rest })
 }
 
 function plainRequest(
   request: IncomingMessage,
-  { head, response }: { head: ClientSide['request']; response: ServerResponse },
+  {
+    head,
+    response,
+    lastRequest,
+  }: { head: ClientSide['request']; response: ServerResponse; lastRequest: () => boolean },
 ): ClientSide {
-  holdBack(request)
+  if (head.hasBody) holdBack(request)
+  let mustContinue = headerValue(head.headers, 'expect')?.toLowerCase() === '100-continue'
   return {
     request: head,
-    body: request,
+    get body() {
+      if (mustContinue && !response.headersSent) response.writeContinue()
+      mustContinue = false
+      return request
+    },
     response,
     kick: noKick,
     respond: (answer, last) => {
       if (response.headersSent || response.destroyed) return
-      response.writeHead(answer.status, toRecord(answer.headers))
+      const headers = toRecord(answer.headers)
+      // A client that was told not to send its body, or that still sends one nobody reads, starts anew.
+      if (lastRequest() || mustContinue || (last && head.hasBody && !request.readableEnded))
+        headers['connection'] = 'close'
+      response.writeHead(answer.status, headers)
       if (last) response.end()
       else response.flushHeaders()
     },
@@ -55,7 +75,8 @@ function plainRequest(
         response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
       response.end()
     },
-    cut: () => void request.socket.destroy(),
+    // A mere close is the proper end of an answer without a length.
+    cut: () => resetStream(request.socket),
     onGone: (callback) => {
       response.once('close', () => {
         if (!response.writableFinished) callback()
@@ -68,33 +89,25 @@ function plainRequest(
 // memory. So the socket is stopped while much of the body waits.
 function holdBack(request: IncomingMessage): void {
   const { socket } = request
-  let held = false
-  const check = () => {
-    if (!held && request.readableLength > bodyHighWater) {
-      held = true
-      socket.pause()
-    }
-  }
+  // A reader that empties the buffer without a further chunk gives no event of its own.
+  let timer: Timer | undefined
   const release = () => {
-    if (!held || request.readableLength > bodyLowWater) return
-    held = false
+    if (!timer || request.readableLength > bodyLowWater) return
+    clearInterval(timer)
+    timer = undefined
     socket.resume()
   }
-  // A reader that empties the buffer without a further chunk gives no event of its own.
-  const timer = setInterval(release, 20)
-  timer.unref()
-  socket.on('data', check)
-  // Listening for data sets a stream flowing, so this waits until somebody else does.
-  const follow = (event: string | symbol) => {
-    if (event !== 'data') return
-    request.off('newListener', follow)
-    request.on('data', release)
+  const check = () => {
+    if (timer || request.readableLength <= bodyHighWater) return
+    socket.pause()
+    timer = setInterval(release, releaseIntervalMs)
   }
-  request.on('newListener', follow)
+  socket.on('data', check)
   request.once('close', () => {
-    clearInterval(timer)
     socket.off('data', check)
-    if (held) socket.resume()
+    if (!timer) return
+    clearInterval(timer)
+    socket.resume()
   })
 }
 
@@ -138,7 +151,7 @@ function upgradeRequest(
       response.end()
       response.once('end', () => socket.end())
     },
-    cut: () => void socket.destroy(),
+    cut: () => resetStream(socket),
     onGone: (callback) => {
       socket.once('close', () => {
         if (!finished) callback()
@@ -148,5 +161,5 @@ function upgradeRequest(
 }
 
 function reason(status: number): string {
-  return status < 400 ? 'OK' : 'Error'
+  return STATUS_CODES[status] ?? 'Unknown'
 }

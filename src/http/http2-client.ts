@@ -18,6 +18,7 @@ export function http2Client(
   }
   const headers = fromRaw(raw)
   let finished = false
+  let mustContinue = headerValue(headers, 'expect')?.toLowerCase() === '100-continue'
   let trailers: Parameters<ClientSide['finish']>[0] = []
   stream.once('wantTrailers', () => {
     // Closing here instead would reset the stream, which Go's client takes for an error.
@@ -33,7 +34,12 @@ export function http2Client(
       hasBody: (flags & endStreamFlag) === 0,
       upgrade: '',
     },
-    body: stream,
+    get body() {
+      if (mustContinue && !stream.headersSent && !stream.destroyed)
+        stream.additionalHeaders({ ':status': 100 })
+      mustContinue = false
+      return stream
+    },
     response: stream,
     kick: stream.session ? sessionKick(stream.session, carrier) : noKick,
     respond: (head, last) => {

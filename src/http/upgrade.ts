@@ -3,7 +3,8 @@
 // touched is never used for anything else (CVE-2018-1002105).
 
 import type { Duplex } from 'node:stream'
-import { connectionProblem, messageOf } from '../errors.ts'
+import { badParameter, connectionProblem, messageOf } from '../errors.ts'
+import { resetStream } from '../net/duplex.ts'
 import { dialUpstream } from './dial.ts'
 import type {
   HeaderList,
@@ -14,13 +15,17 @@ import type {
   UpgradeOutcome,
   UpgradeTap,
 } from './exchange.ts'
-import { checkHeader, headerValue } from './headers.ts'
+import { checkHeader, checkOutgoing, headerValue } from './headers.ts'
 import type { UpstreamEngine } from './upstream-engine.ts'
 
 const answerTimeoutMs = 30_000
 const maxHeadBytes = 64 * 1024
 /** A refusal is a Status object; more than this of it is not relayed. */
 const maxRefusalBytes = 64 * 1024
+/** How long a refusal's body may take. */
+const refusalTimeoutMs = 5_000
+/** After an orderly end, how long the two sides may take to close. */
+const endGraceMs = 5_000
 /** Lines and names as RFC 9112 has them; anything else from a server ends the relay. */
 const statusLine = /^HTTP\/1\.[01] (\d{3})(?: [^\r\n\0]*)?$/
 const fieldLine = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*?)[ \t]*$/
@@ -41,9 +46,11 @@ export interface UpgradeInput {
 
 export async function relayUpgrade(input: UpgradeInput): Promise<UpgradeOutcome> {
   const { engine, client } = input
+  checkOutgoing(input.head.headers)
   const { socket: upstream } = await dialUpstream(engine.options, ['http/1.1'])
   const clientGone = () => void upstream.destroy()
   client.socket.once('close', clientGone)
+  if (client.socket.destroyed) clientGone()
   try {
     upstream.write(requestText(input))
     const { head, rest } = await readHead(upstream)
@@ -57,7 +64,8 @@ export async function relayUpgrade(input: UpgradeInput): Promise<UpgradeOutcome>
 }
 
 function requestText({ engine, head, protocol }: UpgradeInput): string {
-  if (/[\s\0]/.test(head.target)) throw connectionProblem('request target holds white space')
+  if (!/^[A-Z]+$/.test(head.method) || !/^\/[\x21-\x7e]*$/.test(head.target))
+    throw badParameter('malformed method or target')
   const headers: HeaderList = [
     ['host', engine.authority],
     ['connection', 'Upgrade'],
@@ -84,14 +92,19 @@ function readHead(stream: Duplex): Promise<{ head: ResponseHead; rest: Buffer }>
     }
     const onData = (chunk: Buffer) => {
       seen = Buffer.concat([seen, chunk])
-      const end = seen.indexOf('\r\n\r\n')
-      if (end < 0 && seen.length <= maxHeadBytes) return
-      settle(() => {
-        const head =
-          end < 0 || end > maxHeadBytes ? undefined : parseHead(seen.subarray(0, end).toString('latin1'))
-        if (head) resolve({ head, rest: seen.subarray(end + 4) })
-        else reject(connectionProblem('the server answered the upgrade with something that is not HTTP'))
-      })
+      for (;;) {
+        const end = seen.indexOf('\r\n\r\n')
+        if (end < 0 && seen.length <= maxHeadBytes) return
+        const text = seen.subarray(0, Math.max(end, 0)).toString('latin1')
+        const head = end < 0 || end > maxHeadBytes ? undefined : parseHead(text)
+        seen = seen.subarray(end + 4)
+        // An interim answer, e.g. 100 or 103, comes before the one that counts.
+        if (head && head.status < 200 && head.status !== 101) continue
+        return settle(() => {
+          if (head) resolve({ head, rest: seen })
+          else reject(connectionProblem('the server answered the upgrade with something that is not HTTP'))
+        })
+      }
     }
     const onEnd = () =>
       settle(() =>
@@ -161,32 +174,39 @@ function readRefusal(
   const wanted = length === undefined ? maxRefusalBytes : Math.min(Number(length) || 0, maxRefusalBytes)
   return new Promise((resolve) => {
     let seen = rest
+    const taken = () =>
+      chunked ? dechunk(seen) : { body: seen.subarray(0, wanted), complete: seen.length >= wanted }
     const finish = () => {
       clearTimeout(timer)
       upstream.off('data', onData)
-      resolve(chunked ? dechunk(seen) : seen.subarray(0, wanted))
+      resolve(taken().body.subarray(0, maxRefusalBytes))
     }
-    const complete = () =>
-      (chunked ? seen.includes('0\r\n\r\n') : seen.length >= wanted) || seen.length >= maxRefusalBytes
+    // Chunks cost their framing, too.
+    const complete = () => taken().complete || seen.length >= 2 * maxRefusalBytes
     const onData = (chunk: Buffer) => {
       seen = Buffer.concat([seen, chunk])
       if (complete()) finish()
     }
     // What has come by then is all that is told.
-    const timer = setTimeout(finish, 5000)
+    const timer = setTimeout(finish, refusalTimeoutMs)
     if (complete()) return finish()
     upstream.on('data', onData).once('end', finish).once('close', finish).once('error', finish)
     upstream.resume()
   })
 }
 
-function dechunk(bytes: Buffer): Buffer {
+/** The data of a chunked body as far as it goes, and whether its last chunk is there. */
+export function dechunk(bytes: Buffer): { body: Buffer; complete: boolean } {
   const parts: Buffer[] = []
   let at = 0
   for (;;) {
     const end = bytes.indexOf('\r\n', at)
-    const size = end < 0 ? 0 : Number.parseInt(bytes.subarray(at, end).toString('latin1'), 16)
-    if (!(size > 0)) return Buffer.concat(parts)
+    const line = end < 0 ? '' : bytes.subarray(at, end).toString('latin1')
+    const digits = /^([0-9A-Fa-f]{1,8})(?:[ \t]*;.*)?$/.exec(line)?.[1]
+    const size = digits === undefined ? undefined : Number.parseInt(digits, 16)
+    // A line that is no size ends the body as well: nothing after it can be understood.
+    if (size === undefined) return { body: Buffer.concat(parts), complete: end >= 0 }
+    if (size === 0) return { body: Buffer.concat(parts), complete: true }
     parts.push(bytes.subarray(end + 2, end + 2 + size))
     at = end + 2 + size + 2
   }
@@ -217,8 +237,8 @@ function relay(input: UpgradeInput, { upstream, head, rest }: Upgraded): Promise
     },
     reset: () => {
       orderly = false
-      client.destroy()
-      upstream.destroy()
+      resetStream(client)
+      resetStream(upstream)
     },
   }
   const tap: UpgradeTap | undefined = input.options.opened?.(session)
@@ -245,12 +265,12 @@ function relay(input: UpgradeInput, { upstream, head, rest }: Upgraded): Promise
       const ended = () => from.readableEnded
       from.once('error', () => {
         orderly = false
-        to.destroy()
+        resetStream(to)
       })
       from.once('close', () => {
         if (!ended()) {
           orderly = false
-          to.destroy()
+          resetStream(to)
         }
       })
       from.resume()
@@ -287,9 +307,6 @@ function relay(input: UpgradeInput, { upstream, head, rest }: Upgraded): Promise
     if (upstream.destroyed) closed()
   })
 }
-
-/** After an orderly end, how long the two sides may take to close. */
-const endGraceMs = 5000
 
 function responseText(head: ResponseHead): string {
   const lines = head.headers.map(([name, value]) => `${name}: ${value}\r\n`)

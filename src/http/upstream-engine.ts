@@ -8,9 +8,11 @@ import { connectionProblem, messageOf, TeleportError } from '../errors.ts'
 import { createLogger } from '../log.ts'
 import { dialUpstream } from './dial.ts'
 import type { OutgoingHead } from './exchange.ts'
+import { checkOutgoing } from './headers.ts'
 import type { Upstream, UpstreamOptions } from './upstream.ts'
 import {
   createKeepAliveAgent,
+  type Http2Carrier,
   NotSent,
   requestOverH1,
   requestOverH2,
@@ -32,17 +34,26 @@ const initialWindowSize = 1 << 20
 const maxHeaderListSize = 1 << 17
 const responseTimeoutMs = 60_000
 
-interface Session {
-  readonly session: ClientHttp2Session
-  readonly carrier: Duplex
+interface Session extends Http2Carrier {
   open: number
   limit: number
+}
+
+export interface OpenOptions {
+  readonly hasBody: boolean
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface OpenedRequest {
+  readonly request: UpstreamRequest
+  readonly answer: Promise<UpstreamAnswer>
 }
 
 export class UpstreamEngine implements AsyncDisposable {
   readonly options: UpstreamOptions
   readonly #sessions = new Set<Session>()
-  #opening: Promise<Session | Agent> | undefined
+  #opening: Promise<void> | undefined
   #agent: Agent | undefined
   #closed = false
 
@@ -56,25 +67,28 @@ export class UpstreamEngine implements AsyncDisposable {
     return port === (tls ? 443 : 80) ? name : `${name}:${port}`
   }
 
-  /** Opens a request. A connection that turns out to be dead before it took anything is replaced once. */
-  async open(
-    head: OutgoingHead,
-    hasBody: boolean,
-  ): Promise<{ request: UpstreamRequest; answer: Promise<UpstreamAnswer> }> {
-    const first = await this.#start(head, hasBody)
-    if (hasBody) return { request: first, answer: this.#bounded(first) }
-    try {
-      const answer = await this.#bounded(first)
-      return { request: first, answer: Promise.resolve(answer) }
-    } catch (error) {
-      if (!(error instanceof NotSent)) throw this.#explain(error)
+  /**
+   * Opens a request. One that provably never reached the server is sent once more on a fresh connection, unless it has a
+   * body, which may have been read by then.
+   */
+  async open(head: OutgoingHead, options: OpenOptions): Promise<OpenedRequest> {
+    checkOutgoing(head.headers)
+    const first = await this.#start(head, options)
+    if (options.hasBody) return { request: first, answer: this.#bounded(first) }
+    const attempt = { request: first }
+    const answer = this.#bounded(first).catch(async (error: unknown) => {
+      if (!(error instanceof NotSent) || options.signal?.aborted) throw this.#explain(error)
       log.debug('a pooled connection was gone, trying another', { upstream: this.options.name })
-      const second = await this.#start(head, hasBody)
-      return { request: second, answer: this.#bounded(second) }
-    }
+      attempt.request = await this.#start(head, options)
+      return this.#bounded(attempt.request)
+    })
+    const cancel = () => attempt.request.cancel()
+    // Whoever cancels does not wait for it.
+    answer.catch(() => undefined)
+    return { request: { body: first.body, kick: first.kick, answer, cancel }, answer }
   }
 
-  async #start(head: OutgoingHead, hasBody: boolean): Promise<UpstreamRequest> {
+  async #start(head: OutgoingHead, { hasBody, signal }: OpenOptions): Promise<UpstreamRequest> {
     const options = {
       hasBody,
       authority: this.authority,
@@ -82,9 +96,10 @@ export class UpstreamEngine implements AsyncDisposable {
     } as const
     for (let attempt = 0; ; attempt++) {
       const connection = await this.#connection()
+      if (signal?.aborted) throw connectionProblem('the client went away')
       if (!('session' in connection)) return requestOverH1(connection, { head, options })
       try {
-        const request = requestOverH2(connection.session, connection.carrier, { head, options })
+        const request = requestOverH2(connection, { head, options })
         connection.open++
         request.body.once('close', () => {
           connection.open--
@@ -115,7 +130,8 @@ export class UpstreamEngine implements AsyncDisposable {
     try {
       return await Promise.race([request.answer, timeout])
     } catch (error) {
-      throw error instanceof NotSent ? error : this.#explain(error)
+      // Whether to try again is for the caller to say, who knows whether there was a body.
+      throw error instanceof NotSent && request.body.writableEnded ? error : this.#explain(error)
     } finally {
       clearTimeout(timer)
     }
@@ -130,27 +146,36 @@ export class UpstreamEngine implements AsyncDisposable {
   }
 
   async #connection(): Promise<Session | Agent> {
-    if (this.#closed) throw connectionProblem(`connection to ${this.options.name} is closed`)
-    if (this.#agent) return this.#agent
-    let best: Session | undefined
-    for (const session of this.#sessions) {
-      if (session.open < session.limit && (!best || session.open < best.open)) best = session
+    // Requests that come while a connection is being made share it, as far as it has room.
+    for (;;) {
+      if (this.#closed) throw connectionProblem(`connection to ${this.options.name} is closed`)
+      if (this.#agent) return this.#agent
+      let best: Session | undefined
+      for (const session of this.#sessions) {
+        if (session.open < session.limit && (!best || session.open < best.open)) best = session
+      }
+      if (best) return best
+      if (this.#sessions.size >= sessionLimit)
+        throw connectionProblem(`too many requests in flight to ${this.options.name} at ${this.authority}`)
+      this.#opening ??= this.#connect().finally(() => {
+        this.#opening = undefined
+      })
+      await this.#opening
     }
-    if (best) return best
-    if (this.#sessions.size >= sessionLimit)
-      throw connectionProblem(`too many requests in flight to ${this.options.name}`)
-    // Requests that come while a connection is being made share it.
-    this.#opening ??= this.#connect().finally(() => {
-      this.#opening = undefined
-    })
-    return this.#opening
   }
 
-  async #connect(): Promise<Session | Agent> {
+  async #connect(): Promise<void> {
     const { socket, protocol } = await dialUpstream(this.options, ['h2', 'http/1.1'])
+    if (this.#closed) return void socket.destroy()
     if (protocol === 'http/1.1') return this.#useHttp1(socket)
     const session = await openSession(socket)
-    const entry: Session = { session, carrier: socket, open: 0, limit: streamsPerSession }
+    const entry: Session = {
+      session,
+      carrier: socket,
+      open: 0,
+      limit: streamsPerSession,
+      lastStream: Number.POSITIVE_INFINITY,
+    }
     const gone = () => void this.#sessions.delete(entry)
     session.on('remoteSettings', (settings) => {
       entry.limit = Math.max(
@@ -158,18 +183,20 @@ export class UpstreamEngine implements AsyncDisposable {
         Math.min(settings.maxConcurrentStreams ?? streamsPerSession, streamsPerSession),
       )
     })
-    session.on('goaway', gone)
+    session.on('goaway', (_code: number, lastStream: number) => {
+      entry.lastStream = lastStream
+      gone()
+    })
     session.on('close', gone)
     session.on('error', (error) => {
       log.debug('session failed', { upstream: this.options.name, error: messageOf(error) })
       gone()
     })
-    keepAlive(session)
+    keepAlive(session, this.options.pingIntervalMs ?? pingIntervalMs)
     this.#sessions.add(entry)
-    return entry
   }
 
-  #useHttp1(socket: Duplex): Agent {
+  #useHttp1(socket: Duplex): void {
     let first: Duplex | undefined = socket
     const agent = createKeepAliveAgent(async () => {
       const ready = first
@@ -177,7 +204,6 @@ export class UpstreamEngine implements AsyncDisposable {
       return ready && !ready.destroyed ? ready : (await dialUpstream(this.options, ['http/1.1'])).socket
     })
     this.#agent = agent
-    return agent
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -206,7 +232,7 @@ function openSession(socket: Duplex): Promise<ClientHttp2Session> {
   })
 }
 
-function keepAlive(session: ClientHttp2Session): void {
+function keepAlive(session: ClientHttp2Session, intervalMs: number): void {
   let waiting = false
   const timer = setInterval(() => {
     if (session.destroyed) return clearInterval(timer)
@@ -215,7 +241,7 @@ function keepAlive(session: ClientHttp2Session): void {
     session.ping((error) => {
       if (!error) waiting = false
     })
-  }, pingIntervalMs)
+  }, intervalMs)
   timer.unref()
   session.once('close', () => clearInterval(timer))
 }

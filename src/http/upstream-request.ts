@@ -39,12 +39,19 @@ export interface RequestOptions {
 
 const refusedStream = 7
 
-/** A request on an HTTP/2 session whose carrier is this stream. */
+/** An HTTP/2 session, the stream that carries it, and how far a GOAWAY said the server went. */
+export interface Http2Carrier {
+  readonly session: ClientHttp2Session
+  readonly carrier: Duplex
+  lastStream: number
+}
+
+/** A request on an HTTP/2 session. */
 export function requestOverH2(
-  session: ClientHttp2Session,
-  carrier: Duplex,
+  connection: Http2Carrier,
   { head, options }: { head: OutgoingHead; options: RequestOptions },
 ): UpstreamRequest {
+  const { session, carrier } = connection
   let stream: ClientHttp2Stream
   try {
     stream = session.request(
@@ -79,17 +86,22 @@ export function requestOverH2(
         trailers: () => trailers,
       })
     })
+    // A proof that nothing was acted on: the server said so, or the stream never got a number.
+    const untouched = () =>
+      stream.rstCode === refusedStream ||
+      stream.id === undefined ||
+      stream.id === 0 ||
+      stream.id > connection.lastStream
     stream.on('error', (error) =>
-      reject(stream.rstCode === refusedStream ? new NotSent(messageOf(error)) : error),
+      reject(untouched() ? new NotSent(messageOf(error), { cause: error }) : error),
     )
-    stream.once('close', () => {
-      const refused = stream.rstCode === refusedStream || session.destroyed
+    stream.once('close', () =>
       reject(
-        refused
+        untouched()
           ? new NotSent('the connection was closed')
           : connectionProblem('the server closed the stream without an answer'),
-      )
-    })
+      ),
+    )
   })
   // Whoever cancels does not wait for the answer.
   answer.catch(() => undefined)
@@ -151,8 +163,13 @@ export function requestOverH1(
       })
     })
     request.once('error', (error) => {
-      // A kept connection that the server has closed meanwhile took nothing, as long as there is no body to lose.
-      reject(request.reusedSocket && !options.hasBody ? new NotSent(messageOf(error)) : error)
+      // A server may close a kept connection just when it is used again. It may also have acted and died: only what
+      // changes nothing is asked twice (RFC 9112 9.3.1).
+      reject(
+        request.reusedSocket && ['GET', 'HEAD', 'OPTIONS'].includes(head.method)
+          ? new NotSent(messageOf(error), { cause: error })
+          : error,
+      )
     })
     request.once('close', () =>
       reject(connectionProblem('the server closed the connection without an answer')),

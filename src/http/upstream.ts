@@ -4,6 +4,7 @@
 import type { Duplex, Readable } from 'node:stream'
 import { connectionProblem, limitExceeded } from '../errors.ts'
 import type { HeaderList, OutgoingHead } from './exchange.ts'
+import { withLength } from './headers.ts'
 import { bindEngine, UpstreamEngine } from './upstream-engine.ts'
 
 export interface UpstreamTls {
@@ -32,6 +33,8 @@ export interface UpstreamOptions {
   readonly plainProtocol?: 'h2' | 'http/1.1'
   /** A response head must come within this time. @default 60_000 */
   readonly responseTimeoutMs?: number
+  /** Idle HTTP/2 connections are asked for a sign of life this often. @default 15_000 */
+  readonly pingIntervalMs?: number
 }
 
 export interface UpstreamResponse {
@@ -57,7 +60,10 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   const upstream: Upstream = {
     name: options.name,
     send: async (head, { body, limit = defaultSendLimit, signal } = {}) => {
-      const { request, answer } = await engine.open(head, body !== undefined)
+      const { request, answer } = await engine.open(
+        body === undefined ? head : withLength(head, body.length),
+        { hasBody: body !== undefined, signal },
+      )
       const cancel = () => request.cancel()
       signal?.addEventListener('abort', cancel, { once: true })
       try {
