@@ -1,177 +1,179 @@
 // The audit log in files: `<folder>/YYYY-MM-DD.00:00:00.log` per UTC day and a link `events.log` to the current one.
-// Emitting returns when the event is in the file; emitters wait when the queue is full, and nothing is dropped.
+// Emitting returns when the event is on disk; emitters wait when the queue is full, and nothing is dropped. `read.ts`
+// searches and verifies what is written here; recordings of sessions live elsewhere.
 
 import { constants } from 'node:fs'
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  symlink,
-  truncate,
-  writeFile,
-} from 'node:fs/promises'
+import { type FileHandle, mkdir, open, rename, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { messageOf, TeleportError } from '../errors.ts'
 import { createLogger } from '../log.ts'
-import { chainedLine, chainStart, hashLine } from './chain.ts'
+import { metrics } from '../metrics.ts'
+import { chainedLine, hashLine } from './chain.ts'
+import { eventText } from './event-text.ts'
 import type { AuditEvent } from './events.ts'
+import { fileNameOf } from './files.ts'
+import { batchLimitBytes, Head, recover } from './head.ts'
 
 const log = createLogger('audit')
 
-/** Events waiting to be written; whoever emits more waits. */
-const queueLimit = 10_000
-/** Events written in one go. */
-const batchLimit = 500
-/** A longer line is trimmed field by field. */
-const lineLimit = 64 * 1024
+/** Text of events waiting to be written; whoever emits more waits. */
+const queueLimitBytes = 16 << 20
 
 export interface Audit extends AsyncDisposable {
-  /** Resolves when the events are stored. */
+  /** Resolves when the events are stored; rejects when they cannot be. */
   emit(...events: readonly AuditEvent[]): Promise<void>
 }
 
 interface Waiting {
-  readonly event: AuditEvent
-  readonly done: () => void
+  readonly text: string
+  readonly stored: () => void
   readonly failed: (error: unknown) => void
 }
 
-/** Opens the log in this folder, and mends what a crash has left of its last line. */
+/** Opens the log in this folder, and mends what a crash has left at its end. */
 export async function openAuditLog(folder: string, clock: () => number = Date.now): Promise<Audit> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const previous = await recover(folder)
-  return new FileAudit(folder, { clock, previous })
+  return new FileAudit(folder, { clock, end: await recover(folder) })
+}
+
+interface CurrentFile {
+  readonly name: string
+  readonly handle: FileHandle
 }
 
 class FileAudit implements Audit {
   readonly #folder: string
   readonly #clock: () => number
-  readonly #queue: Waiting[] = []
+  #queue: Waiting[] = []
+  #queueBytes = 0
   readonly #room: (() => void)[] = []
-  #previous: string
-  #file: { name: string; handle: FileHandle } | undefined
+  /** Undefined after a failure: what is in the file then has to be found out. */
+  #end: { previous: string; newest: string } | undefined
+  #file: CurrentFile | undefined
+  #head: Head | undefined
   #writing: Promise<void> | undefined
+  #closed = false
 
-  constructor(folder: string, { clock, previous }: { clock: () => number; previous: string }) {
+  constructor(
+    folder: string,
+    { clock, end }: { clock: () => number; end: { previous: string; newest: string } },
+  ) {
     this.#folder = folder
     this.#clock = clock
-    this.#previous = previous
+    this.#end = end
   }
 
   async emit(...events: readonly AuditEvent[]): Promise<void> {
-    await Promise.all(
-      events.map(async (event) => {
-        while (this.#queue.length >= queueLimit)
-          await new Promise<void>((resolve) => this.#room.push(resolve))
-        const stored = new Promise<void>((done, failed) => this.#queue.push({ event, done, failed }))
-        this.#writing ??= this.#drain()
-        await stored
-      }),
-    )
+    const stored: Promise<void>[] = []
+    for (const event of events) {
+      const text = eventText(event)
+      while (this.#queueBytes >= queueLimitBytes)
+        await new Promise<void>((resolve) => this.#room.push(resolve))
+      stored.push(this.#enqueue(text))
+    }
+    await Promise.all(stored)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     while (this.#writing) await this.#writing
-    await this.#file?.handle.close()
-    this.#file = undefined
+    this.#closed = true
+    await this.#release()
+  }
+
+  async #enqueue(text: string): Promise<void> {
+    if (this.#closed) throw new TeleportError('internal', 'the audit log is closed')
+    const written = new Promise<void>((stored, failed) => this.#queue.push({ text, stored, failed }))
+    this.#queueBytes += text.length
+    this.#writing ??= this.#drain()
+    return written
   }
 
   async #drain(): Promise<void> {
     // A turn later, so that what is emitted together is written together.
     await Promise.resolve()
     while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, batchLimit)
-      for (const wake of this.#room.splice(0)) wake()
+      const batch = this.#takeBatch()
       try {
-        await this.#write(batch.map(({ event }) => event))
-        for (const { done } of batch) done()
+        await this.#write(batch.map(({ text }) => text))
+        for (const { stored } of batch) stored()
       } catch (error) {
-        log.error('audit events could not be written', { events: batch.length, error: String(error) })
+        metrics.auditFailures.inc(batch.length)
+        log.error('audit events could not be written', { events: batch.length, error: messageOf(error) })
+        await this.#forget()
         for (const { failed } of batch) failed(error)
       }
     }
     this.#writing = undefined
   }
 
-  async #write(events: readonly AuditEvent[]): Promise<void> {
-    const handle = await this.#current()
-    let previous = this.#previous
-    let text = ''
-    for (const event of events) {
-      const line = chainedLine(trimmed(event), previous)
-      previous = hashLine(line)
-      text += `${line}\n`
+  #takeBatch(): Waiting[] {
+    let [count, bytes] = [0, 0]
+    for (const { text } of this.#queue) {
+      if (count > 0 && bytes + text.length > batchLimitBytes) break
+      count++
+      bytes += text.length
     }
-    await handle.appendFile(text)
-    this.#previous = previous
+    const batch = this.#queue.slice(0, count)
+    this.#queue = this.#queue.slice(count)
+    this.#queueBytes -= bytes
+    for (const wake of this.#room.splice(0)) wake()
+    return batch
   }
 
-  async #current(): Promise<FileHandle> {
-    const name = `${new Date(this.#clock()).toISOString().slice(0, 10)}.00:00:00.log`
-    if (this.#file?.name === name) return this.#file.handle
+  async #write(texts: readonly string[]): Promise<void> {
+    this.#end ??= await recover(this.#folder)
+    const { handle, name } = await this.#current(this.#end.newest)
+    this.#head ??= await Head.open(this.#folder)
+    let previous = this.#end.previous
+    let lines = ''
+    for (const text of texts) {
+      const line = chainedLine(text, previous)
+      previous = hashLine(line)
+      lines += `${line}\n`
+    }
+    await handle.appendFile(lines)
+    await handle.datasync()
+    this.#end = { previous, newest: name }
+    await this.#head.write(previous)
+  }
+
+  async #current(newest: string): Promise<CurrentFile> {
+    const today = fileNameOf(this.#clock())
+    // A clock that goes back must not put new lines into files before old ones.
+    const name = today > newest ? today : newest
+    if (this.#file?.name === name && (await this.#file.handle.stat()).nlink > 0) return this.#file
     await this.#file?.handle.close()
-    const handle = await open(
-      join(this.#folder, name),
-      constants.O_APPEND | constants.O_CREAT | constants.O_WRONLY,
-      0o640,
-    )
+    this.#file = undefined
+    const flags = constants.O_APPEND | constants.O_CREAT | constants.O_WRONLY
+    const handle = await open(join(this.#folder, name), flags, 0o640)
     this.#file = { name, handle }
-    await link(this.#folder, name)
-    return handle
+    // Whatever the mask of this process is.
+    await handle.chmod(0o640)
+    await pointTo(this.#folder, name)
+    return this.#file
+  }
+
+  /** After a failure the file may hold half of a batch: the next one begins as after a crash. */
+  async #forget(): Promise<void> {
+    this.#end = undefined
+    await this.#release().catch((error: unknown) => {
+      log.warn('a file of the audit log could not be closed', { error: messageOf(error) })
+    })
+  }
+
+  async #release(): Promise<void> {
+    const [file, head] = [this.#file, this.#head]
+    this.#file = undefined
+    this.#head = undefined
+    await file?.handle.close()
+    await head?.[Symbol.asyncDispose]()
   }
 }
 
-/** Points `events.log` at the current file, in one step. */
-async function link(folder: string, name: string): Promise<void> {
+/** Makes `events.log` a link to the current file, in one step. */
+async function pointTo(folder: string, name: string): Promise<void> {
   const temporary = join(folder, `.events.log.${process.pid}`)
   await rm(temporary, { force: true })
   await symlink(name, temporary)
   await rename(temporary, join(folder, 'events.log'))
-}
-
-/** The files of the log, oldest first. */
-export async function auditFiles(folder: string): Promise<readonly string[]> {
-  const names = await readdir(folder)
-  return names
-    .filter((name) => /^\d{4}-\d\d-\d\d\.\d\d:\d\d:\d\d\.log$/.test(name))
-    .sort()
-    .map((name) => join(folder, name))
-}
-
-/** The hash of the last line there is. Half a line at the end, from a crash, is put aside into a file of its own. */
-async function recover(folder: string): Promise<string> {
-  for (const path of [...(await auditFiles(folder))].reverse()) {
-    const text = await readFile(path, 'utf8')
-    const end = text.lastIndexOf('\n') + 1
-    if (end < text.length) {
-      log.warn('the audit log ended in the middle of a line; the rest was put aside', { file: path })
-      await writeFile(`${path}.torn`, text.slice(end), { flag: 'a', mode: 0o640 })
-      await truncate(path, Buffer.byteLength(text.slice(0, end)))
-    }
-    const last = text.slice(0, end).trimEnd()
-    if (last !== '') return hashLine(last.slice(last.lastIndexOf('\n') + 1))
-  }
-  return chainStart
-}
-
-/** Cuts the longest texts of an event until its line is short enough, and says which. */
-function trimmed(event: AuditEvent): AuditEvent {
-  let size = JSON.stringify(event).length
-  if (size <= lineLimit) return event
-  const fields: Record<string, unknown> = { ...event }
-  const cut: string[] = []
-  const bySize = Object.entries(event).sort(
-    ([, left], [, right]) => JSON.stringify(right)?.length - JSON.stringify(left)?.length,
-  )
-  for (const [name, value] of bySize) {
-    if (size <= lineLimit - 1024) break
-    const text = typeof value === 'string' ? value : JSON.stringify(value)
-    fields[name] = `${text.slice(0, 1024)}…`
-    cut.push(name)
-    size = JSON.stringify(fields).length
-  }
-  return { ...event, ...fields, trimmed_fields: cut }
 }
