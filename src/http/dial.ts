@@ -1,9 +1,10 @@
 // One transport connection to an upstream: TCP or whatever `dial` gives, with TLS on top when asked for.
 
-import { connect as connectTcp } from 'node:net'
+import { connect as connectTcp, isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { connectionProblem, messageOf } from '../errors.ts'
+import { guardTls } from './guarded-tls.ts'
 import type { UpstreamOptions } from './upstream.ts'
 
 /** From the first packet to the end of the TLS handshake. */
@@ -26,7 +27,9 @@ export async function dialUpstream(
     const plain = offered.includes(options.plainProtocol ?? 'http/1.1')
       ? (options.plainProtocol ?? 'http/1.1')
       : 'http/1.1'
-    const transport = options.dial ? await options.dial(options.tls ? 'http/1.1' : plain) : undefined
+    const transport = options.dial
+      ? await withDeadline(options.dial(options.tls ? 'http/1.1' : plain))
+      : undefined
     if (options.tls) return await secure(options, offered, transport)
     return { socket: transport ?? (await tcp(options)), protocol: plain }
   } catch (cause) {
@@ -44,12 +47,12 @@ function secure(
   return new Promise((resolve, reject) => {
     const settings: ConnectionOptions & { allowHalfOpen: boolean } = {
       ...(transport ? { socket: transport } : { host: options.host, port: options.port }),
-      servername: tls.serverName ?? (isAddress(options.host) ? '' : options.host),
+      servername: tls.serverName ?? (isIP(options.host) > 0 ? '' : options.host),
       ...(tls.ca === undefined ? {} : { ca: tls.ca }),
       ...(tls.certificate === undefined ? {} : { cert: tls.certificate }),
       ...(tls.key === undefined ? {} : { key: tls.key }),
       rejectUnauthorized: tls.verify ?? true,
-      ALPNProtocols: [...offered],
+      ALPNProtocols: [...(tls.protocols ?? offered)],
       allowHalfOpen: true,
       minVersion: 'TLSv1.2',
     }
@@ -66,11 +69,35 @@ function secure(
     socket.once('secureConnect', () => {
       clearTimeout(timer)
       socket.setNoDelay(true)
-      socket.removeAllListeners('error')
-      socket.removeAllListeners('close')
-      resolve({ socket, protocol: socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1' })
+      // Its next user listens, too, but until then an error must not end the process.
+      socket.on('error', () => undefined)
+      resolve({
+        socket: transport ? guardTls(socket, transport) : socket,
+        protocol: socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1',
+      })
     })
   })
+}
+
+/** A dialler of our caller's that takes too long; what it makes after that is closed. */
+async function withDeadline(dialling: Promise<Duplex>): Promise<Duplex> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    reject(new Error(`no connection within ${connectTimeoutMs / 1000} s`))
+  }, connectTimeoutMs)
+  dialling.then(
+    (stream) => {
+      if (late) stream.destroy()
+    },
+    () => undefined,
+  )
+  try {
+    return await Promise.race([dialling, promise])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 function tcp({ host, port }: UpstreamOptions): Promise<Duplex> {
@@ -87,12 +114,9 @@ function tcp({ host, port }: UpstreamOptions): Promise<Duplex> {
     socket.once('connect', () => {
       clearTimeout(timer)
       socket.setNoDelay(true)
-      socket.removeAllListeners('error')
+      // Its next user listens, too, but until then an error must not end the process.
+      socket.on('error', () => undefined)
       resolve(socket)
     })
   })
-}
-
-function isAddress(host: string): boolean {
-  return /^[0-9.]+$/.test(host) || host.includes(':')
 }

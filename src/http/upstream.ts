@@ -15,6 +15,8 @@ export interface UpstreamTls {
   readonly serverName?: string
   /** Only for a kubeconfig that says `insecure-skip-tls-verify`. @default true */
   readonly verify?: boolean
+  /** ALPN names to offer instead of those of HTTP; what is spoken is HTTP/1.1 then. */
+  readonly protocols?: readonly string[]
 }
 
 export interface UpstreamOptions {
