@@ -22,14 +22,50 @@ export interface Actor {
   readonly cluster: string
   readonly user: string
   readonly roles?: readonly string[]
+  readonly kind?: 'human' | 'bot'
+  /** Who used the user's roles in their own name. */
+  readonly impersonator?: string
+  /** Id of the second factor that the certificate was issued with. */
+  readonly mfaDevice?: string
   /** `host:port` of the client. */
   readonly address?: string
+  /** The process that saw it. */
+  readonly server?: ServerBlock
+}
+
+export interface ServerBlock {
+  readonly server_id: string
+  readonly server_hostname: string
+  readonly server_version: string
+  readonly server_labels?: Readonly<Record<string, string>>
 }
 
 export function actorOf(identity: Identity, cluster: string, address = ''): Actor {
-  return identity.type === 'user'
-    ? { cluster, user: identity.username, roles: identity.roles, address }
-    : { cluster, user: `${identity.hostId}.${identity.cluster}`, address }
+  if (identity.type === 'host') return { cluster, user: `${identity.hostId}.${identity.cluster}`, address }
+  return {
+    cluster,
+    user: identity.username,
+    roles: identity.roles,
+    kind: identity.botName === '' ? 'human' : 'bot',
+    impersonator: identity.impersonator,
+    mfaDevice: identity.mfaDevice,
+    address,
+  }
+}
+
+/** Numbers, since collectors know them as such. */
+const userKinds = { human: 1, bot: 2 } as const
+
+function actorFields({ user, kind, roles, impersonator, mfaDevice, address, server }: Actor) {
+  return {
+    user,
+    ...(kind ? { user_kind: userKinds[kind] } : {}),
+    ...(roles ? { user_roles: roles } : {}),
+    ...(impersonator ? { impersonator } : {}),
+    ...(mfaDevice ? { with_mfa: mfaDevice } : {}),
+    ...(address ? { 'addr.remote': address } : {}),
+    ...(server ? { ...server, namespace: 'default' } : {}),
+  }
 }
 
 function make(
@@ -44,16 +80,29 @@ function make(
     uid: randomUUID(),
     ei: index,
     cluster_name: actor.cluster,
-    user: actor.user,
-    ...(actor.roles ? { user_roles: actor.roles } : {}),
-    ...(actor.address ? { 'addr.remote': actor.address } : {}),
+    ...actorFields(actor),
     ...fields,
   }
 }
 
-export function userLogin(actor: Actor, { method, error }: { method: string; error?: string }): AuditEvent {
-  const fields = { method, success: error === undefined, ...(error === undefined ? {} : { error }) }
-  return make('user.login', error === undefined ? 'T1000I' : 'T1000W', { actor, fields })
+export interface LoginFields {
+  /** `local`, or the kind of the connector. */
+  readonly method: string
+  /** Absent when it succeeded. */
+  readonly error?: string
+  /** What the connector's provider said of the user. */
+  readonly attributes?: Readonly<Record<string, unknown>>
+}
+
+export function userLogin(actor: Actor, { method, error, attributes }: LoginFields): AuditEvent {
+  const fields = {
+    method,
+    success: error === undefined,
+    ...(error === undefined ? {} : { error }),
+    ...(attributes ? { attributes } : {}),
+  }
+  const code = `${method === 'local' ? 'T1000' : 'T1001'}${error === undefined ? 'I' : 'W'}`
+  return make('user.login', code, { actor, fields })
 }
 
 export function authAttempt(actor: Actor, error: string): AuditEvent {
@@ -155,6 +204,8 @@ export interface KubernetesRequestFields {
   readonly resource_name: string
   readonly resource_namespace: string
   readonly response_code: number
+  /** Why it was refused here, before the API server saw it. */
+  readonly error?: string
 }
 
 export function kubernetesRequest(
@@ -172,6 +223,8 @@ export interface PodBlock {
   readonly kubernetes_pod_name: string
   readonly kubernetes_pod_namespace: string
   readonly kubernetes_container_name: string
+  readonly kubernetes_container_image?: string
+  readonly kubernetes_node_name?: string
 }
 
 /** One exec, attach or port-forward: its events share who, where and the session's id, and count upwards. */
@@ -189,14 +242,23 @@ const sessionFields = ({ cluster, pod, sid }: SessionBlock) => ({
   proto: 'kube',
 })
 
+export interface SessionStartFields {
+  readonly command: readonly string[]
+  readonly interactive: boolean
+  readonly reason?: string
+  readonly invited?: readonly string[]
+}
+
 export function sessionStart(
   session: SessionBlock,
-  { command, interactive }: { command: readonly string[]; interactive: boolean },
+  { command, interactive, reason, invited }: SessionStartFields,
 ): AuditEvent {
   const fields = {
     ...sessionFields(session),
     initial_command: command,
     interactive,
+    ...(reason ? { reason } : {}),
+    ...(invited && invited.length > 0 ? { invited } : {}),
     size: '100:100',
     session_recording: 'off',
   }
@@ -272,6 +334,7 @@ export function clientDisconnect(
   return make('client.disconnect', 'T3006I', { actor, fields: { reason, server_id: serverId } })
 }
 
+/** Texts that are empty say nothing; what is left are fields of the block. */
 function withoutEmpty<Block extends object>(block: Block): Partial<Block> {
   return Object.fromEntries(Object.entries(block).filter(([, value]) => value !== '')) as Partial<Block>
 }
