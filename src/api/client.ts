@@ -68,6 +68,7 @@ export function createAuthClient(fetch: ApiFetch): AuthClient {
     acquireLease: (input) => ask('POST', '/v1/leases', input),
     releaseLease: async (input) => void (await send('POST', '/v1/leases/release', { body: input })),
     emitAudit: async (events) => void (await send('POST', '/v1/audit', { body: { events } })),
+    verifyAudit: () => ask('GET', '/v1/audit/verify'),
     searchAudit: (input) => ask('POST', '/v1/audit/search', input),
   }
 }

@@ -62,6 +62,8 @@ export interface AuthClient {
   /** Returns when the events are stored. Hosts only. */
   emitAudit(events: readonly schemas.AuditRecord[]): Promise<void>
   searchAudit(input: schemas.SearchAudit): Promise<schemas.AuditPage>
+  /** Checks the chain of the whole log. */
+  verifyAudit(): Promise<schemas.AuditVerdict>
 }
 
 /** The same, with the caller made explicit: what the auth role implements. */

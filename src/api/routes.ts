@@ -195,6 +195,11 @@ export function createApi(operations: Operations): Api {
         (caller, { events }) => operations.emitAudit(caller, events),
       ),
     )
+    .get(
+      '/v1/audit/verify',
+      ({ request }) => operations.verifyAudit(callerOf(request)),
+      document('Checks the chain of the audit log'),
+    )
     .post('/v1/audit/search', ...post('Searches the audit log', schemas.SearchAudit, operations.searchAudit))
 
   return async (request, caller) => {

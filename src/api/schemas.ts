@@ -225,3 +225,14 @@ export type SearchAudit = Static<typeof SearchAudit>
 
 export const AuditPage = Type.Object({ events: Type.Array(AuditRecord), next_key: Text() }, strict)
 export type AuditPage = Static<typeof AuditPage>
+
+/** Whether the audit log is as it was written; `bad` is the first line that is not. */
+export const AuditVerdict = Type.Object(
+  {
+    lines: Type.Integer(),
+    files: Type.Integer(),
+    bad: Type.Optional(Type.Object({ file: Text(), line: Type.Integer(), reason: Text() }, strict)),
+  },
+  strict,
+)
+export type AuditVerdict = Static<typeof AuditVerdict>

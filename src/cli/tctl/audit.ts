@@ -78,3 +78,14 @@ function timeOf(text: string, now: number): string {
     })
   return new Date(time).toISOString()
 }
+
+/** Exit code 1 when a line was changed, removed or moved; the server that keeps the log checks it. */
+export async function auditVerify(_: object, { client, out, note }: TctlContext): Promise<number> {
+  const verdict = await client.verifyAudit()
+  if (!verdict.bad) {
+    out(`The audit log is intact: ${verdict.lines} events in ${verdict.files} files.\n`)
+    return 0
+  }
+  note(`ERROR: ${verdict.bad.file}:${verdict.bad.line}: ${verdict.bad.reason}\n`)
+  return 1
+}

@@ -7,7 +7,7 @@ import type { Caller, Operations } from '../../api/operations.ts'
 import type * as schemas from '../../api/schemas.ts'
 import type { Audit } from '../../audit/audit.ts'
 import * as events from '../../audit/events.ts'
-import { searchAudit } from '../../audit/read.ts'
+import { searchAudit, verifyAudit } from '../../audit/read.ts'
 import {
   accessDenied,
   badParameter,
@@ -462,6 +462,11 @@ export function createOperations(options: OperationsOptions): Operations {
     async searchAudit(caller, search) {
       await allow(caller, 'list', 'event')
       return searchAudit(options.auditFolder, search)
+    },
+
+    async verifyAudit(caller) {
+      await allow(caller, 'list', 'event')
+      return verifyAudit(options.auditFolder)
     },
   }
 
