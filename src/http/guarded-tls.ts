@@ -1,5 +1,6 @@
 // TLS on top of a stream that is not a socket. Bun accepts every write there and holds it in memory, however slow the
 // stream below is; this stream takes the next write only when the one below has room.
+// A half-close does not survive it: over a stream, Bun's TLS drops what comes after it has ended its own direction.
 
 import { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'

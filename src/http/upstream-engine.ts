@@ -28,6 +28,8 @@ const streamsPerSession = 250
 const sessionLimit = 64
 /** Idle sessions are asked for a sign of life this often, and closed when none comes before the next time. */
 const pingIntervalMs = 15_000
+/** A server's first frame holds its settings. */
+const settingsTimeoutMs = 15_000
 /** Window per stream: what one stalled response may occupy. */
 const initialWindowSize = 1 << 20
 /** Header blocks of an API server are small; a megabyte of them is an attack or a mistake. */
@@ -74,13 +76,21 @@ export class UpstreamEngine implements AsyncDisposable {
   async open(head: OutgoingHead, options: OpenOptions): Promise<OpenedRequest> {
     checkOutgoing(head.headers)
     const first = await this.#start(head, options)
-    if (options.hasBody) return { request: first, answer: this.#bounded(first) }
+    if (options.hasBody) {
+      const answer = this.#bounded(first).catch((error: unknown) => {
+        throw this.#explain(error)
+      })
+      answer.catch(() => undefined)
+      return { request: first, answer }
+    }
     const attempt = { request: first }
     const answer = this.#bounded(first).catch(async (error: unknown) => {
       if (!(error instanceof NotSent) || options.signal?.aborted) throw this.#explain(error)
       log.debug('a pooled connection was gone, trying another', { upstream: this.options.name })
       attempt.request = await this.#start(head, options)
-      return this.#bounded(attempt.request)
+      return this.#bounded(attempt.request).catch((again: unknown) => {
+        throw this.#explain(again)
+      })
     })
     const cancel = () => attempt.request.cancel()
     // Whoever cancels does not wait for it.
@@ -95,17 +105,17 @@ export class UpstreamEngine implements AsyncDisposable {
       scheme: this.options.tls ? 'https' : 'http',
     } as const
     for (let attempt = 0; ; attempt++) {
-      const connection = await this.#connection()
       if (signal?.aborted) throw connectionProblem('the client went away')
+      const connection = await this.#connection()
       if (!('session' in connection)) return requestOverH1(connection, { head, options })
       try {
         const request = requestOverH2(connection, { head, options })
-        connection.open++
         request.body.once('close', () => {
           connection.open--
         })
         return request
       } catch (error) {
+        connection.open--
         this.#sessions.delete(connection)
         if (!(error instanceof NotSent) || attempt > 0) throw this.#explain(error)
       }
@@ -130,8 +140,7 @@ export class UpstreamEngine implements AsyncDisposable {
     try {
       return await Promise.race([request.answer, timeout])
     } catch (error) {
-      // Whether to try again is for the caller to say, who knows whether there was a body.
-      throw error instanceof NotSent && request.body.writableEnded ? error : this.#explain(error)
+      throw error instanceof NotSent ? error : this.#explain(error)
     } finally {
       clearTimeout(timer)
     }
@@ -154,7 +163,11 @@ export class UpstreamEngine implements AsyncDisposable {
       for (const session of this.#sessions) {
         if (session.open < session.limit && (!best || session.open < best.open)) best = session
       }
-      if (best) return best
+      if (best) {
+        // Taken here, in one turn with the choice: others choose before the request is made.
+        best.open++
+        return best
+      }
       if (this.#sessions.size >= sessionLimit)
         throw connectionProblem(`too many requests in flight to ${this.options.name} at ${this.authority}`)
       this.#opening ??= this.#connect().finally(() => {
@@ -168,20 +181,17 @@ export class UpstreamEngine implements AsyncDisposable {
     const { socket, protocol } = await dialUpstream(this.options, ['h2', 'http/1.1'])
     if (this.#closed) return void socket.destroy()
     if (protocol === 'http/1.1') return this.#useHttp1(socket)
-    const session = await openSession(socket)
+    const { session, limit } = await openSession(socket)
     const entry: Session = {
       session,
       carrier: socket,
       open: 0,
-      limit: streamsPerSession,
+      limit,
       lastStream: Number.POSITIVE_INFINITY,
     }
     const gone = () => void this.#sessions.delete(entry)
-    session.on('remoteSettings', (settings) => {
-      entry.limit = Math.max(
-        1,
-        Math.min(settings.maxConcurrentStreams ?? streamsPerSession, streamsPerSession),
-      )
+    session.on('remoteSettings', ({ maxConcurrentStreams = streamsPerSession }) => {
+      entry.limit = streamLimit(maxConcurrentStreams)
     })
     session.on('goaway', (_code: number, lastStream: number) => {
       entry.lastStream = lastStream
@@ -214,7 +224,7 @@ export class UpstreamEngine implements AsyncDisposable {
   }
 }
 
-function openSession(socket: Duplex): Promise<ClientHttp2Session> {
+function openSession(socket: Duplex): Promise<{ session: ClientHttp2Session; limit: number }> {
   return new Promise((resolve, reject) => {
     // The library wants this said by the carrier; over an in-memory pair nobody negotiated it.
     if (!('alpnProtocol' in socket)) Object.defineProperty(socket, 'alpnProtocol', { value: 'h2' })
@@ -224,12 +234,24 @@ function openSession(socket: Duplex): Promise<ClientHttp2Session> {
       settings: { initialWindowSize, enablePush: false, maxHeaderListSize },
       maxHeaderListPairs: 512,
     })
+    const timer = setTimeout(() => {
+      session.destroy()
+      reject(connectionProblem('the server did not begin an HTTP/2 session'))
+    }, settingsTimeoutMs)
     session.once('error', reject)
-    session.once('connect', () => {
+    session.once('close', () => reject(connectionProblem('the server closed a new connection')))
+    // Not 'connect': before the server's settings are here, nobody knows how many streams it takes.
+    session.once('remoteSettings', ({ maxConcurrentStreams = streamsPerSession }) => {
+      clearTimeout(timer)
       session.off('error', reject)
-      resolve(session)
+      resolve({ session, limit: streamLimit(maxConcurrentStreams) })
     })
+    session.once('close', () => clearTimeout(timer))
   })
+}
+
+function streamLimit(announced: number): number {
+  return Math.max(1, Math.min(announced, streamsPerSession))
 }
 
 function keepAlive(session: ClientHttp2Session, intervalMs: number): void {

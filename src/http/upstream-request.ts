@@ -3,7 +3,7 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2'
 import type { Duplex, Readable, Writable } from 'node:stream'
-import { connectionProblem, messageOf } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import type { HeaderList, OutgoingHead, ResponseHead } from './exchange.ts'
 import { fromRaw, headerValue, toRecord } from './headers.ts'
 import { type Kick, noKick, sessionKick } from './pump.ts'
@@ -99,7 +99,7 @@ export function requestOverH2(
       reject(
         untouched()
           ? new NotSent('the connection was closed')
-          : connectionProblem('the server closed the stream without an answer'),
+          : new Error('the server closed the stream without an answer'),
       ),
     )
   })
@@ -171,9 +171,7 @@ export function requestOverH1(
           : error,
       )
     })
-    request.once('close', () =>
-      reject(connectionProblem('the server closed the connection without an answer')),
-    )
+    request.once('close', () => reject(new Error('the server closed the connection without an answer')))
   })
   answer.catch(() => undefined)
   if (!options.hasBody) request.end()
