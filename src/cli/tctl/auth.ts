@@ -3,6 +3,7 @@
 import { access } from 'node:fs/promises'
 import { badParameter } from '../../errors.ts'
 import { generateKeyPair } from '../../identity/keys.ts'
+import { parseProxy } from '../../resources/proxy.ts'
 import { parseDuration } from '../../resources/duration.ts'
 import { writeFileAtomically } from '../files.ts'
 import { embeddedKubeconfig } from '../kubeconfig-file.ts'
@@ -35,7 +36,7 @@ export async function authSign(input: AuthSignInput, { client, out }: TctlContex
       ? [`${input.output}.crt`, `${input.output}.key`, `${input.output}.cas`]
       : [input.output]
   if (!input.overwrite) await refuseExisting(targets)
-  const keys = await generateKeyPair()
+  const keys = generateKeyPair()
   const issued = await client.signUserCertificate({
     username: input.user,
     public_key: keys.publicKey,
@@ -45,11 +46,11 @@ export async function authSign(input: AuthSignInput, { client, out }: TctlContex
   })
   const authorities = issued.host_authorities.join('')
   if (input.format === 'kubernetes') {
-    const address = input.proxy ?? (await kubernetesAddress(client))
+    const place = await kubernetesPlace(client, input.proxy)
     const name = input.kubernetesCluster ? `${issued.cluster}-${input.kubernetesCluster}` : issued.cluster
     const text = embeddedKubeconfig({
       name,
-      server: serverUrl(address),
+      ...place,
       authorities,
       certificate: issued.certificate,
       key: keys.privateKey,
@@ -77,26 +78,21 @@ export async function authExport(
   return 0
 }
 
-async function kubernetesAddress(client: TctlContext['client']): Promise<string> {
-  for (const proxy of await client.listResources('proxy')) {
-    const spec = proxy.spec
-    if (
-      typeof spec === 'object' &&
-      spec !== null &&
-      'kube_public_addr' in spec &&
-      typeof spec.kube_public_addr === 'string' &&
-      spec.kube_public_addr !== ''
-    ) {
-      return spec.kube_public_addr
-    }
-  }
-  throw badParameter(
-    `couldn't find registered public proxies, specify --proxy when using --format="kubernetes"`,
-  )
-}
-
-function serverUrl(address: string): string {
-  return address.includes('://') ? address : `https://${address}`
+/** Where kubectl connects, and the name that says so when it comes to the web port. */
+async function kubernetesPlace(
+  client: TctlContext['client'],
+  given: string | undefined,
+): Promise<{ server: string; tlsServerName?: string }> {
+  const proxies = (await client.listResources('proxy')).map((proxy) => parseProxy(proxy).spec)
+  const address =
+    given?.replace(/^https:\/\//, '') ?? proxies.find((one) => one.kube_public_addr)?.kube_public_addr
+  if (address === undefined)
+    throw badParameter(
+      `couldn't find registered public proxies, specify --proxy when using --format="kubernetes"`,
+    )
+  const isWebPort = proxies.some((one) => one.public_addr === address && one.kube_public_addr === address)
+  const tlsServerName = `kube-teleport-proxy-alpn.${address.replace(/:\d+$/, '')}`
+  return { server: `https://${address}`, ...(isWebPort ? { tlsServerName } : {}) }
 }
 
 async function refuseExisting(paths: readonly string[]): Promise<void> {

@@ -5,8 +5,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { childEnvironment } from '../../environment.ts'
-import { badParameter, notFound } from '../../errors.ts'
-import { findKind, type KindEntry, parseResource } from '../../resources/kinds.ts'
+import { alreadyExists, badParameter, isKind, notFound, type TeleportError } from '../../errors.ts'
+import { findKind, type KindEntry, parseResource, requireKind } from '../../resources/kinds.ts'
 import type { Resource } from '../../resources/resource.ts'
 import { parseYamlDocuments } from '../../config/yaml.ts'
 import { columns, json, yamlDocuments } from '../output.ts'
@@ -63,17 +63,26 @@ export async function create(input: CreateInput, context: TctlContext): Promise<
   // All are checked before the first is written, so that a mistake in the last changes nothing.
   const resources = documents.map(parseDocument)
   for (const resource of resources) {
-    const { outcome } = await context.client.createResource(resource, {
-      force: input.force,
-      confirm: input.confirm,
-    })
+    const { outcome } = await context.client
+      .createResource(resource, { force: input.force, confirm: input.confirm })
+      .catch((error: unknown) => {
+        throw isKind(error, 'already-exists') ? overwritable(resource, error) : error
+      })
     context.out(outcomeLine(resource.kind, resource.metadata.name, outcome))
   }
   return 0
 }
 
+function overwritable({ kind }: Resource, error: TeleportError): TeleportError {
+  const advice = 'use -f or --force flag to overwrite'
+  return kind === 'kube_cluster'
+    ? alreadyExists(error.message, { hint: advice, cause: error })
+    : alreadyExists(`${error.message}, ${advice}`, { cause: error })
+}
+
 export async function remove(input: { reference: string }, { client, out }: TctlContext): Promise<number> {
-  const [reference] = parseReferences(input.reference)
+  const [reference, ...more] = parseReferences(input.reference)
+  if (more.length > 0) throw badParameter('only one resource can be deleted at a time')
   if (!reference || (reference.name === '' && !reference.kind.singleton)) {
     throw badParameter('provide a full resource name to delete, for example:\n$ tctl rm cluster/east\n')
   }
@@ -90,8 +99,8 @@ export async function edit(
   input: { reference: string },
   { client, out, env, runEditor = runShellEditor }: TctlContext & { runEditor?: RunEditor },
 ): Promise<number> {
-  const [reference] = parseReferences(input.reference)
-  if (!reference || (reference.name === '' && !reference.kind.singleton)) {
+  const [reference, ...others] = parseReferences(input.reference)
+  if (!reference || others.length > 0 || (reference.name === '' && !reference.kind.singleton)) {
     throw badParameter("specify a resource to edit as 'type/name', for example 'role/access'")
   }
   const { kind } = reference
@@ -108,7 +117,10 @@ export async function edit(
         `skipping resource update, editor did not complete successfully: exit status ${code}`,
       )
     const edited = await readFile(file, 'utf8')
-    if (edited === text) throw badParameter('edit canceled, no changes made')
+    if (edited === text) {
+      out('edit canceled, no changes made\n')
+      return 0
+    }
     const [document, ...more] = parseYamlDocuments(edited, file)
     if (document === undefined || more.length > 0)
       throw badParameter('edit canceled, exactly one resource was expected')
@@ -133,10 +145,23 @@ async function runShellEditor(command: string, file: string): Promise<number> {
   return child.exited
 }
 
+/** What `tctl get all` gives: everything that people write. */
+const allKinds = [
+  'cluster_auth_preference',
+  'cluster_networking_config',
+  'session_recording_config',
+  'role',
+  'user',
+  'token',
+  'kube_cluster',
+  'lock',
+]
+
 function parseReferences(text: string): Reference[] {
   const references = text.split(',').filter((reference) => reference !== '')
   if (references.length === 0) throw badParameter("specify resource to list, e.g. 'tctl get roles'")
-  return references.map((reference) => {
+  return references.flatMap((reference) => {
+    if (reference === 'all') return allKinds.map((kind) => ({ kind: requireKind(kind), name: '' }))
     const [kindText = '', ...rest] = reference.split('/')
     const kind = findKind(kindText)
     if (!kind || rest.length > 2) {

@@ -21,7 +21,7 @@ export async function kubeList(
   { client, out }: TctlContext,
 ): Promise<number> {
   const servers = (await client.listResources('kube_server')).map(parseKubeServer).filter((server) => {
-    const labels = server.spec.cluster.metadata.labels ?? {}
+    const { labels } = server.spec.cluster.metadata
     const words = [server.metadata.name, ...Object.entries(labels).flat()]
     return (
       Object.entries(input.labels).every(([key, value]) => labels[key] === value) &&
@@ -33,13 +33,21 @@ export async function kubeList(
   else {
     const rows = servers.map((server) => [
       server.metadata.name,
-      Object.entries(server.spec.cluster.metadata.labels ?? {})
-        .map(([key, value]) => `${key}=${value}`)
-        .sort()
-        .join(' '),
+      labelsText(server.spec.cluster.metadata.labels, input.verbose),
       ...(input.verbose ? [server.spec.host_id, server.spec.version] : []),
     ])
     out(columns(['Kube Cluster Name', 'Labels', ...(input.verbose ? ['Host UUID', 'Version'] : [])], rows))
   }
   return 0
+}
+
+/** Labels that are there for the product itself. */
+const hiddenLabels = ['teleport.hidden/', 'teleport.internal/']
+
+function labelsText(labels: Readonly<Record<string, string>>, all: boolean): string {
+  return Object.entries(labels)
+    .filter(([key]) => all || !hiddenLabels.some((prefix) => key.startsWith(prefix)))
+    .map(([key, value]) => `${key}=${value}`)
+    .sort()
+    .join(' ')
 }

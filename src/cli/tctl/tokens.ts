@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { alreadyExists, badParameter, isKind } from '../../errors.ts'
 import { formatDuration, parseDuration } from '../../resources/duration.ts'
-import { parseToken, type Token } from '../../resources/token.ts'
+import { formatToken, parseToken, type Token } from '../../resources/token.ts'
 import { columns, json, yaml } from '../output.ts'
 import type { TctlContext } from './context.ts'
 
@@ -21,24 +21,17 @@ export interface TokensAddInput {
 const defaultTtl = '30m'
 
 export async function tokensAdd(input: TokensAddInput, context: TctlContext): Promise<number> {
-  const { client, out } = context
+  const { out } = context
+  // Before the token is made: without a proxy nobody could use it as told.
+  const place = input.format === undefined ? await joiningPlace(context, 'cluster has no proxies') : undefined
   const token = await createToken(input, context)
   const name = token.metadata.name
   const info = { expires: token.metadata.expires, roles: token.spec.roles, token: name }
   if (input.format === 'text') out(`${name}\n`)
   else if (input.format === 'json') out(json(info, 1))
   else if (input.format === 'yaml') out(yaml(info))
-  else {
-    const { proxies, ca_pins } = await client.clusterInfo()
-    const minutes = Math.round(parseDuration(input.ttl ?? defaultTtl) / 60_000)
-    const proxy = proxies[0]
-    if (proxy === undefined) throw badParameter('cluster has no proxies')
-    out(
-      token.spec.roles.includes('Kube')
-        ? kubeText(name, minutes, proxy)
-        : nodeText(name, minutes, { roles: input.types, proxy, pins: ca_pins }),
-    )
-  }
+  else if (place)
+    out(instructions({ token: name, roles: token.spec.roles, minutes: minutesOf(input), ...place }))
   return 0
 }
 
@@ -46,6 +39,10 @@ export async function nodesAdd(
   input: { roles: readonly string[]; ttl?: string; value?: string; format: 'text' | 'json' },
   context: TctlContext,
 ): Promise<number> {
+  const place =
+    input.format === 'json'
+      ? undefined
+      : await joiningPlace(context, 'This cluster does not have any auth servers running.')
   const token = await createToken(
     {
       types: input.roles,
@@ -54,14 +51,9 @@ export async function nodesAdd(
     },
     context,
   )
-  if (input.format === 'json') context.out(`${JSON.stringify([token.metadata.name])}\n`)
-  else {
-    const { proxies, ca_pins } = await context.client.clusterInfo()
-    const minutes = Math.round(parseDuration(input.ttl ?? defaultTtl) / 60_000)
-    context.out(
-      nodeText(token.metadata.name, minutes, { roles: input.roles, proxy: proxies[0] ?? '', pins: ca_pins }),
-    )
-  }
+  const name = token.metadata.name
+  if (!place) context.out(`${JSON.stringify([name])}\n`)
+  else context.out(nodeText({ token: name, roles: token.spec.roles, minutes: minutesOf(input), ...place }))
   return 0
 }
 
@@ -73,8 +65,8 @@ export async function tokensList(
   const shown = tokens
     .map((token) => (input.withSecrets ? token : masked(token)))
     .sort((left, right) => (left.metadata.expires ?? '9').localeCompare(right.metadata.expires ?? '9'))
-  if (input.format === 'json') out(json(shown))
-  else if (input.format === 'yaml') out(yaml(shown))
+  if (input.format === 'json') out(json(shown.map(formatToken)))
+  else if (input.format === 'yaml') out(yaml(shown.map(formatToken)))
   else if (shown.length === 0) out('No active tokens found.\n')
   else {
     const rows = shown.map((token) => [
@@ -96,6 +88,7 @@ export async function tokensRemove(input: { name: string }, { client, out }: Tct
 }
 
 async function createToken(input: TokensAddInput, { client, clock = Date.now }: TctlContext): Promise<Token> {
+  if (input.types.length === 0) throw badParameter('required flag --type not provided')
   const ttl = parseDuration(input.ttl ?? defaultTtl)
   const name = input.value ?? randomBytes(16).toString('hex')
   const resource = {
@@ -143,7 +136,36 @@ function expiryText(expires: string | undefined, now: number): string {
   return `${day} ${two(at.getUTCHours())}:${two(at.getUTCMinutes())} UTC (${formatDuration(left)})`
 }
 
-function kubeText(token: string, minutes: number, proxy: string): string {
+interface JoiningPlace {
+  /** `host:port` of a proxy. */
+  readonly proxy: string
+  readonly pins: readonly string[]
+  readonly version: string
+}
+
+interface Instructions extends JoiningPlace {
+  readonly token: string
+  readonly roles: readonly string[]
+  readonly minutes: number
+}
+
+async function joiningPlace({ client }: TctlContext, nobody: string): Promise<JoiningPlace> {
+  const { proxies, ca_pins, server_version } = await client.clusterInfo()
+  const [proxy] = proxies
+  if (proxy === undefined) throw badParameter(nobody)
+  return { proxy, pins: ca_pins, version: server_version }
+}
+
+function minutesOf({ ttl }: { ttl?: string }): number {
+  return Math.round(parseDuration(ttl ?? defaultTtl) / 60_000)
+}
+
+function instructions(how: Instructions): string {
+  if (how.roles.includes('Kube')) return kubeText(how)
+  return how.roles.includes('Trusted_cluster') ? trustedClusterText(how) : nodeText(how)
+}
+
+function kubeText({ token, minutes, proxy, version }: Instructions): string {
   return `The invite token: ${token}
 This token will expire in ${minutes} minutes.
 
@@ -160,7 +182,8 @@ helm repo update
   --set proxyAddr=${proxy} \\
   --set authToken=${token} \\
   --create-namespace \\
-  --namespace=teleport-agent
+  --namespace=teleport-agent \\
+  --version=${version}
 
 Please note:
 
@@ -171,25 +194,28 @@ Please note:
 `
 }
 
-function nodeText(
-  token: string,
-  minutes: number,
-  where: { roles: readonly string[]; proxy: string; pins: readonly string[] },
-): string {
-  const pins = where.pins.map((pin) => `   --ca-pin=${pin} \\\n`).join('')
+function trustedClusterText({ token, minutes }: Instructions): string {
+  return `The cluster invite token: ${token}
+This token will expire in ${minutes} minutes
+
+Use this token when defining a trusted cluster resource on a remote cluster.
+`
+}
+
+function nodeText({ token, minutes, roles, proxy, pins }: Instructions): string {
   return `The invite token: ${token}
 This token will expire in ${minutes} minutes.
 
 Run this on the new node to join the cluster:
 
 > teleport start \\
-   --roles=${where.roles.join(',').toLowerCase()} \\
+   --roles=${roles.join(',').toLowerCase()} \\
    --token=${token} \\
-${pins}   --auth-server=${where.proxy}
+${pins.map((pin) => `   --ca-pin=${pin} \\\n`).join('')}   --auth-server=${proxy}
 
 Please note:
 
   - This invitation token will expire in ${minutes} minutes.
-  - ${where.proxy} must be reachable from the new node.
+  - ${proxy} must be reachable from the new node.
 `
 }

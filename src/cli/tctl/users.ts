@@ -40,21 +40,20 @@ const inviteTtl = '1h'
 const resetTtl = '8h'
 
 export async function usersAdd(input: UsersAddInput, { client, out, note }: TctlContext): Promise<number> {
+  const roles = input.roles && input.roles.length > 0 ? [...input.roles] : [defaultRole]
   const traits = Object.fromEntries(Object.entries(input.traits).map(([name, values]) => [name, [...values]]))
   let token: SignupToken
   try {
     token = await client.addUser({
       name: input.name,
-      roles: [...(input.roles ?? [defaultRole])],
+      roles,
       traits,
       ttl: input.ttl ?? inviteTtl,
     })
   } catch (error) {
     if (isKind(error, 'already-exists')) {
       note('NOTE: To update an existing local user:\n')
-      note(
-        `> tctl users update ${input.name} --set-roles ${(input.roles ?? [defaultRole]).join(',')} # replace roles\n\n`,
-      )
+      note(`> tctl users update ${input.name} --set-roles ${roles.join(',')} # replace roles\n\n`)
     }
     throw error
   }
@@ -134,8 +133,10 @@ export async function usersRemove(
   input: { names: readonly string[] },
   { client, out, note }: TctlContext,
 ): Promise<number> {
+  const names = input.names.map((name) => name.trim()).filter((name) => name !== '')
+  if (names.length === 0) throw badParameter('Need an argument: user')
   let failed = 0
-  for (const name of input.names) {
+  for (const name of names) {
     try {
       await client.deleteResource('user', name)
       out(`User "${name}" has been deleted\n`)
