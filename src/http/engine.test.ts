@@ -359,6 +359,7 @@ describe.each(matrix)('forward: client %s, upstream %s', (client, server) => {
     expect([empty.status, empty.body, empty.cut]).toEqual([204, '', false])
     const full = await ask(port, client)
     expect([full.body, full.cut]).toEqual(['body', false])
+    if (client === 'h2') expect(full.trailers['x-sum']).toBe('4')
   })
 })
 

@@ -71,8 +71,8 @@ function plainRequest(
       else response.flushHeaders()
     },
     finish: (trailers) => {
-      if (trailers.length > 0)
-        response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
+      // Bun drops them on connections that were handed over; RFC 9110 6.5.1 lets an intermediary do so.
+      if (trailers.length > 0) response.addTrailers(toRecord(trailers))
       response.end()
     },
     // A mere close is the proper end of an answer without a length.
