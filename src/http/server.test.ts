@@ -290,7 +290,49 @@ describe('answers', () => {
   })
 })
 
+describe('silent clients', () => {
+  it.each([
+    ['http/1.1', 'nothing', ''],
+    ['http/1.1', 'half a head', 'GET / HTTP/1.1\r\nhost: x\r\n'],
+    ['h2', 'nothing', ''],
+    ['h2', 'half a preface', 'PRI * HTTP/2.0\r\n'],
+  ] as const)('over %s that send %s are cut', async (protocol, _, text) => {
+    let handled = 0
+    const service = createHttpService(async () => void handled++, { headersTimeoutMs: 30 })
+    expect((await raw(await serve(hello, protocol, service), text)).text).not.toContain('200')
+    expect(handled).toBe(0)
+  })
+
+  it.each(['http/1.1', 'h2'] as const)('over %s that wait for an answer are not', async (protocol) => {
+    const service = createHttpService(
+      async (exchange) => {
+        await Bun.sleep(600)
+        await hello(exchange)
+      },
+      { headersTimeoutMs: 400 },
+    )
+    const port = await serve(hello, protocol, service)
+    if (protocol === 'h2') expect(await ask(session(port), {})).toMatchObject({ status: 200, body: 'hello' })
+    else expect((await raw(port, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n', 'hello')).text).toContain('hello')
+  })
+})
+
 describe('flow', () => {
+  it('a client that opens and resets streams in a loop loses its connection', async () => {
+    const port = await serve(async (exchange) => {
+      await new Promise((resolve) => exchange.signal.addEventListener('abort', resolve))
+    }, 'h2')
+    const client = session(port)
+    const closed = new Promise((resolve) => client.once('close', resolve))
+    for (let count = 0; count < 3000 && !client.destroyed; count++) {
+      const stream = client.request({ ':path': '/' })
+      stream.on('error', () => {})
+      stream.close(8)
+      if (count % 100 === 99) await Bun.sleep(1)
+    }
+    await closed
+  })
+
   it('one stalled stream holds up no other of its connection', async () => {
     const upstream = inner(async (exchange) => {
       const size = exchange.request.target === '/big' ? 8 << 20 : 200_000

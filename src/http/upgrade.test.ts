@@ -232,7 +232,7 @@ describe('an upgrade', () => {
 describe('requests over TLS on both sides', () => {
   it('carry a large body up and down', async () => {
     const server = createSecureServer(secure, (request, response) => void request.pipe(response))
-    const port = await listening(server as never)
+    const port = await listening(server)
     const upstream = createUpstream({ name: 'kube', host: '127.0.0.1', port, tls: { ca: ca.certificate } })
     cleanups.push(() => upstream[Symbol.asyncDispose]())
     const listening2 = await front(async (exchange) => {

@@ -7,7 +7,7 @@ export interface Wire {
   write(bytes: Uint8Array, start: number, end: number): number
   /** Half-close: no more bytes from this side; the other direction lives on. */
   end(): void
-  /** Drops the connection at once, in both directions. */
+  /** Drops the connection at once, in both directions, so that the other side cannot take it for an orderly end. */
   reset(): void
   /** Asks for the bytes that the sink did not take when they were offered. */
   resume(): void
@@ -22,9 +22,9 @@ export interface Sink {
    * A sink that took less calls `Wire.resume` when it can take more.
    */
   data(bytes: Uint8Array, start: number, end: number): number
-  /** The wire can take bytes again after a short write. */
+  /** The wire can take bytes again after a short write. May also come without one. */
   drained(): void
-  /** The other side half-closed. */
+  /** The other side half-closed, and the sink has taken all that came before. Called at most once. */
   ended(): void
   /** Nothing more will come or go. With an error when it was not an orderly end. Called exactly once. */
   closed(error?: Error): void
