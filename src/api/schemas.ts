@@ -232,6 +232,8 @@ export const AuditVerdict = Type.Object(
     lines: Type.Integer(),
     files: Type.Integer(),
     bad: Type.Optional(Type.Object({ file: Text(), line: Type.Integer(), reason: Text() }, strict)),
+    /** Unfinished lines that crashes have cut off; no stored event was lost by it. */
+    torn: Type.Array(Type.Object({ file: Text(), bytes: Type.Integer() }, strict)),
   },
   strict,
 )

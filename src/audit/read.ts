@@ -188,7 +188,7 @@ export interface AuditVerdict {
   /** The first line that does not follow from the one before it. */
   readonly bad?: { readonly file: string; readonly line: number; readonly reason: string }
   /** Ends of files that a crash has cut in the middle of a line, and where they were put; no event was lost by it. */
-  readonly torn: readonly { readonly file: string; readonly bytes: number }[]
+  readonly torn: { readonly file: string; readonly bytes: number }[]
 }
 
 /** Checks the whole chain, up to the last line there ever was. */

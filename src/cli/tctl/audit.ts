@@ -82,6 +82,8 @@ function timeOf(text: string, now: number): string {
 /** Exit code 1 when a line was changed, removed or moved; the server that keeps the log checks it. */
 export async function auditVerify(_: object, { client, out, note }: TctlContext): Promise<number> {
   const verdict = await client.verifyAudit()
+  for (const { file, bytes } of verdict.torn)
+    note(`A crash cut off an unfinished line of ${bytes} bytes: ${file}\n`)
   if (!verdict.bad) {
     out(`The audit log is intact: ${verdict.lines} events in ${verdict.files} files.\n`)
     return 0

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { badParameter } from '../../errors.ts'
 import { parseDuration } from '../../resources/duration.ts'
+import { parseLock } from '../../resources/lock.ts'
 import type { TctlContext } from './context.ts'
 
 export interface LockInput {
@@ -20,16 +21,18 @@ export async function lock(
   if (input.expires && input.ttl) throw badParameter('use only one of --expires and --ttl')
   const expires = input.ttl ? new Date(clock() + parseDuration(input.ttl)).toISOString() : input.expires
   const name = randomUUID()
-  await client.createResource({
-    kind: 'lock',
-    version: 'v2',
-    metadata: { name },
-    spec: {
-      target: input.target,
-      ...(input.message ? { message: input.message } : {}),
-      ...(expires ? { expires } : {}),
-    },
-  })
+  await client.createResource(
+    parseLock({
+      kind: 'lock',
+      version: 'v2',
+      metadata: { name },
+      spec: {
+        target: input.target,
+        ...(input.message ? { message: input.message } : {}),
+        ...(expires ? { expires } : {}),
+      },
+    }),
+  )
   out(`Created a lock with name "${name}".\n`)
   return 0
 }

@@ -35,3 +35,13 @@ function onlyThese(client: Partial<AuthClient>): AuthClient {
     },
   })
 }
+
+/** What a command that must fail says; fails itself when the command does not. */
+export async function refusal(command: Promise<unknown>): Promise<string> {
+  const error = await command.then(
+    () => undefined,
+    (one: unknown) => one,
+  )
+  if (error instanceof Error) return error.message
+  throw new Error('the command was not refused')
+}
