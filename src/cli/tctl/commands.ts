@@ -24,7 +24,8 @@ function withClient(
     run: async (input, io) => {
       const { connect } = await import('./connect.ts')
       await using remote = await connect(input, io)
-      return run(input, {
+      // Awaited here: the connection ends with this scope.
+      return await run(input, {
         client: remote.client,
         out: io.out,
         note: io.note,

@@ -102,7 +102,7 @@ export async function chooseKubernetesCluster(
 
 async function listClusters(session: Session): Promise<readonly VisibleKubernetesCluster[]> {
   await using remote = connectSession(session)
-  return remote.client.kubernetesClusters()
+  return await remote.client.kubernetesClusters()
 }
 
 interface WriteOptions {
