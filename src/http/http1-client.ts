@@ -98,9 +98,10 @@ function holdBack(request: IncomingMessage): void {
     socket.resume()
   }
   const check = () => {
-    if (timer || request.readableLength <= bodyHighWater) return
+    if (request.readableLength <= bodyHighWater) return
+    // Again each time: whoever reads the request starts its socket, too.
     socket.pause()
-    timer = setInterval(release, releaseIntervalMs)
+    timer ??= setInterval(release, releaseIntervalMs)
   }
   socket.on('data', check)
   request.once('close', () => {
