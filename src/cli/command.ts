@@ -20,6 +20,8 @@ export interface CommandSpec {
   readonly aliases?: readonly string[]
   readonly options?: readonly OptionSpec[]
   readonly hidden?: true
+  /** Takes options it does not know as arguments, for commands that only say that they are not here. */
+  readonly anyOptions?: true
   readonly run: (input: CommandInput, io: Io) => Promise<number>
 }
 
@@ -58,7 +60,7 @@ export class CommandInput {
   list(...names: readonly string[]): readonly string[] | undefined {
     const given = names.flatMap((name) => {
       const value = this.#options[name]
-      return value === undefined ? [] : Array.isArray(value) ? value.map(String) : [String(value)]
+      return typeof value === 'string' ? [value] : Array.isArray(value) ? value.map(String) : []
     })
     if (given.length === 0) return undefined
     return given.flatMap((value) =>

@@ -57,6 +57,7 @@ function addCommand(program: Command, command: CommandSpec, { spec, io, run }: C
   for (const argument of firstArgument < 0 ? [] : words.slice(firstArgument)) own.argument(argument)
   for (const alias of command.aliases ?? []) own.alias(alias)
   for (const option of command.options ?? []) addOption(own, option)
+  if (command.anyOptions) own.allowUnknownOption()
   own.action(async () => run(command, new CommandInput(own.args, own.optsWithGlobals())))
   parent.addCommand(own, { hidden: command.hidden === true })
 }
@@ -81,7 +82,7 @@ function configure(command: Command, spec: ProgramSpec, io: Io): void {
 
 // In the words that scripts and people know.
 function explain(name: string, text: string): string {
-  const unknown = /unknown option '([^']+)'/.exec(text)
+  const unknown = /unknown option '([^'=]+)/.exec(text)
   const rest = text.replace(/^error: /, '')
   return unknown
     ? `${name}: error: unknown long flag '${unknown[1]}', try --help\n`

@@ -163,7 +163,7 @@ const users: CommandSpec[] = [
 const resources: CommandSpec[] = [
   withClient(
     {
-      usage: 'get <resources>',
+      usage: 'get [resources]',
       help: 'Print resources: kind, kind/name, or several with commas',
       options: [
         format('yaml', 'yaml, json, text'),
@@ -197,11 +197,11 @@ const resources: CommandSpec[] = [
       ),
   ),
   withClient(
-    { usage: 'rm <resource>', help: 'Delete a resource: kind/name', aliases: ['del'] },
+    { usage: 'rm [resource]', help: 'Delete a resource: kind/name', aliases: ['del'] },
     async (input, context) =>
       (await import('./resources.ts')).remove({ reference: input.argument(0) }, context),
   ),
-  withClient({ usage: 'edit <resource>', help: 'Change a resource in an editor' }, async (input, context) =>
+  withClient({ usage: 'edit [resource]', help: 'Change a resource in an editor' }, async (input, context) =>
     (await import('./resources.ts')).edit({ reference: input.argument(0) }, context),
   ),
 ]
@@ -463,6 +463,8 @@ const others: CommandSpec[] = [
 ]
 
 const absent = [
+  'nodes ls',
+  'audit query',
   'auth rotate',
   'auth ls',
   'auth crl',
@@ -481,6 +483,7 @@ const absent = [
   'proxy',
   'recordings',
   'plugins',
+  'stable-unix-users',
   'update',
 ]
 

@@ -28,6 +28,7 @@ export interface GetInput {
 
 export async function get(input: GetInput, { client, out }: TctlContext): Promise<number> {
   const references = parseReferences(input.references)
+  if (references.length === 0) throw badParameter("specify resource to list, e.g. 'tctl get roles'")
   if (references.length > 1 && input.format !== 'yaml')
     throw badParameter('mixed resource types only support YAML formatting')
   const found: Resource[] = []
@@ -159,7 +160,6 @@ const allKinds = [
 
 function parseReferences(text: string): Reference[] {
   const references = text.split(',').filter((reference) => reference !== '')
-  if (references.length === 0) throw badParameter("specify resource to list, e.g. 'tctl get roles'")
   return references.flatMap((reference) => {
     if (reference === 'all') return allKinds.map((kind) => ({ kind: requireKind(kind), name: '' }))
     const [kindText = '', ...rest] = reference.split('/')

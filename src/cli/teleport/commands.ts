@@ -81,6 +81,7 @@ export function notHere(usage: string): CommandSpec {
     usage: `${usage} [arguments...]`,
     help: 'Not supported in this build',
     hidden: true,
+    anyOptions: true,
     run: async () => {
       throw notImplemented(`${usage} is not supported in this build`)
     },
