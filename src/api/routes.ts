@@ -48,7 +48,7 @@ export function createApi(operations: Operations): Api {
     [
       async ({ body: input, request }: { body: unknown; request: Request }) =>
         // The framework has checked the body against this schema before it came here.
-        (await operation(callerOf(request), input as Static<Schema>)) ?? {},
+        (await operation(callerOf(request), input)) ?? {},
       { body, ...document(summary) },
     ] as const
 

@@ -46,11 +46,30 @@ export async function answerStatus(exchange: Exchange, error: unknown): Promise<
       error: error instanceof Error ? (error.stack ?? error.message) : messageOf(error),
     })
   const status = statusOf(error)
+  if (isDiscovery(exchange.request.target)) return answerDiscovery(exchange, status)
   const headers = [
     ['content-type', 'application/json'],
     ['cache-control', 'no-cache, private'],
   ] as const
   await exchange.answer({ status: status.code, headers }, JSON.stringify(status))
+}
+
+const discoveryPath = /^\/(?:api(?:\/[^/]+)?|apis(?:\/[^/]+){0,2}|version|openapi(?:\/.*)?)\/?$/
+
+function isDiscovery(target: string): boolean {
+  return discoveryPath.test(target.split('?', 1)[0] ?? '')
+}
+
+/**
+ * kubectl asks for discovery first and reads no Status there: of a JSON answer it prints "unknown", of a text it
+ * prints the text. A 404 it takes for a server without discovery, whatever it says, so that becomes a 403.
+ */
+async function answerDiscovery(exchange: Exchange, { code, message }: Status): Promise<void> {
+  const headers = [
+    ['content-type', 'text/plain; charset=utf-8'],
+    ['cache-control', 'no-cache, private'],
+  ] as const
+  await exchange.answer({ status: code === 404 ? 403 : code, headers }, message)
 }
 
 /** The API server's sentence for something that this user may not do. */

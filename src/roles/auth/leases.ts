@@ -41,7 +41,9 @@ export class Leases {
   }
 
   async release({ kind, name, id }: { kind: string; name: string; id: string }): Promise<void> {
-    await this.#change(kind, name, ({ [id]: _, ...rest }) => rest)
+    await this.#change(kind, name, (holders) =>
+      Object.fromEntries(Object.entries(holders).filter(([holder]) => holder !== id)),
+    )
   }
 
   async #change(kind: string, name: string, change: (holders: Holders) => Holders): Promise<void> {

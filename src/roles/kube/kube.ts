@@ -20,7 +20,7 @@ import { AuditQueue } from './audit-queue.ts'
 import { DynamicLabels } from './dynamic-labels.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { createKubeService } from './serve.ts'
-import { LiveRequests } from './streams.ts'
+import { LiveRequests } from './live-requests.ts'
 
 const log = createLogger('kube')
 

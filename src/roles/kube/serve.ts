@@ -9,13 +9,11 @@ import {
   rolesNamed,
 } from '../../access/access.ts'
 import type { Cache } from '../../api/cache.ts'
-import type { AuthClient } from '../../api/operations.ts'
 import * as events from '../../audit/events.ts'
 import { accessDenied, badParameter, isKind, messageOf, notFound } from '../../errors.ts'
 import type { Exchange } from '../../http/exchange.ts'
 import { createHttpService } from '../../http/server.ts'
 import type { UserIdentity } from '../../identity/identity.ts'
-import type { Verifier } from '../../identity/verify.ts'
 import type { ServedCluster } from '../../kube/cluster.ts'
 import type { Principals } from '../../kube/impersonate.ts'
 import {
@@ -33,33 +31,13 @@ import type { Connection } from '../../net/connection.ts'
 import { authPreferenceName, parseClusterAuthPreference } from '../../resources/cluster-auth-preference.ts'
 import { networkingConfigName, parseClusterNetworkingConfig } from '../../resources/cluster-configs.ts'
 import { parseRole } from '../../resources/role.ts'
-import type { AuditQueue } from './audit-queue.ts'
-import { type LiveRequests, serveStream } from './streams.ts'
+import { type AuthorizedRequest, kubernetesBlock, type ServeOptions } from './authorized-request.ts'
+import { serveStream } from './streams.ts'
 
 const log = createLogger('kube')
 
 /** Longest life of a place among a user's connections; it is given back when the connection ends. */
 const leaseTtl = '24h'
-
-export interface ServeOptions {
-  readonly teleportCluster: string
-  readonly hostId: string
-  readonly verifier: Verifier
-  readonly cache: Pick<Cache, 'get' | 'generation'>
-  readonly clusters: ReadonlyMap<string, ServedCluster>
-  readonly client: Pick<AuthClient, 'acquireLease' | 'releaseLease'>
-  readonly audit: AuditQueue
-  readonly live: LiveRequests
-}
-
-/** Everything that is known of a request once it is authorised. */
-export interface AuthorizedRequest {
-  readonly identity: UserIdentity
-  readonly cluster: ServedCluster
-  readonly asked: KubernetesRequest
-  readonly grant: Grant
-  readonly actor: events.Actor
-}
 
 /** Takes over connections for one of the clusters. */
 export function createKubeService(
@@ -200,19 +178,6 @@ export function createKubeService(
   return (connection, kubernetesCluster) => {
     targets.set(connection, kubernetesCluster)
     http(connection)
-  }
-}
-
-/** The cluster and the principals in force; all that are allowed when none were chosen. */
-export function kubernetesBlock(
-  cluster: ServedCluster,
-  { grant, principals }: { grant: Grant | undefined; principals: Principals | undefined },
-): events.KubernetesBlock {
-  return {
-    kubernetes_cluster: cluster.name,
-    kubernetes_users: principals ? [principals.user] : (grant?.kubernetesUsers ?? []),
-    kubernetes_groups: principals?.groups ?? grant?.kubernetesGroups ?? [],
-    kubernetes_labels: cluster.labels(),
   }
 }
 

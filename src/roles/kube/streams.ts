@@ -2,83 +2,15 @@
 // user's limits, and each session leaves its events, whatever way it ends.
 
 import { randomUUID } from 'node:crypto'
-import type { SessionLimits } from '../../access/access.ts'
 import * as events from '../../audit/events.ts'
 import { messageOf, TeleportError } from '../../errors.ts'
 import type { Exchange, UpgradedSession, UpgradeOutcome } from '../../http/exchange.ts'
 import { headerValue } from '../../http/headers.ts'
-import type { UserIdentity } from '../../identity/identity.ts'
 import type { Principals } from '../../kube/impersonate.ts'
 import { streamOf } from '../../kube/request.ts'
 import { type CommandEnd, observeStream, type StreamObserver } from '../../kube/stream-observer.ts'
 import { metrics } from '../../metrics.ts'
-import { type AuthorizedRequest, kubernetesBlock, type ServeOptions } from './serve.ts'
-
-/** What is running now, so that it can be ended: by a lock, the end of a certificate, or silence. */
-export class LiveRequests {
-  readonly #live = new Set<{ readonly identity: UserIdentity; readonly end: (reason: string) => void }>()
-
-  get size(): number {
-    return this.#live.size
-  }
-
-  /** Adds a request until the returned function is called. `end` is called at most once, with the reason in words. */
-  enter(
-    { identity, grant }: AuthorizedRequest,
-    end: (reason: string) => void,
-    lastActivity?: () => number,
-  ): () => void {
-    const entry = { identity, end }
-    this.#live.add(entry)
-    const stop = watchLimits(grant.limits, { end, ...(lastActivity ? { lastActivity } : {}) })
-    return () => {
-      this.#live.delete(entry)
-      stop()
-    }
-  }
-
-  /** Ends whatever `check` throws for, e.g. after a lock has come. */
-  recheck(check: (identity: UserIdentity) => void): void {
-    for (const { identity, end } of this.#live) {
-      try {
-        check(identity)
-      } catch (error) {
-        end(messageOf(error))
-      }
-    }
-  }
-}
-
-/** Longest delay a timer takes. */
-const longestTimerMs = 2 ** 31 - 1
-
-function watchLimits(
-  limits: SessionLimits,
-  { end, lastActivity }: { end: (reason: string) => void; lastActivity?: () => number },
-): () => void {
-  const timers: Timer[] = []
-  if (limits.disconnectAt > 0) {
-    const left = Math.min(longestTimerMs, Math.max(0, limits.disconnectAt - Date.now()))
-    timers.push(setTimeout(() => end('client certificate expired'), left))
-  }
-  if (limits.clientIdleTimeout > 0 && lastActivity) {
-    const timer = setInterval(
-      () => {
-        if (Date.now() - lastActivity() < limits.clientIdleTimeout) return
-        clearInterval(timer)
-        end(
-          limits.clientIdleTimeoutMessage ||
-            `client exceeded idle timeout of ${limits.clientIdleTimeout / 1000} s`,
-        )
-      },
-      Math.max(50, Math.min(1000, limits.clientIdleTimeout / 4)),
-    )
-    timers.push(timer)
-  }
-  return () => {
-    for (const timer of timers) clearTimeout(timer)
-  }
-}
+import { type AuthorizedRequest, kubernetesBlock, type ServeOptions } from './authorized-request.ts'
 
 /** Relays a request that leaves HTTP, and records it. */
 export async function serveStream(
