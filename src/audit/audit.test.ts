@@ -184,6 +184,20 @@ describe('the audit log', () => {
     expect(await verifyAudit(folder)).toEqual({ lines: 4, files: 1, torn: [] })
   })
 
+  it('does so however large that batch was, and in whatever file', async () => {
+    await write(['alice'])
+    const head = await readFile(join(folder, 'chain-head'))
+    // As much as is written at once.
+    const large = { ...event('bob', noon + day), error: '€'.repeat(20_000) }
+    const count = Math.floor((1 << 20) / Buffer.byteLength(JSON.stringify(large)))
+    const audit = await openAuditLog(folder, () => noon + day)
+    await audit.emit(...Array.from({ length: count }, () => large))
+    await audit[Symbol.asyncDispose]()
+    await writeFile(join(folder, 'chain-head'), head)
+    await write(['carol'], noon + day)
+    expect(await verifyAudit(folder)).toEqual({ lines: count + 2, files: 2, torn: [] })
+  })
+
   it('holds every acknowledged event after the process was killed', async () => {
     const script = `
       const { openAuditLog } = await import(${JSON.stringify(join(import.meta.dir, 'audit.ts'))})

@@ -26,6 +26,7 @@ export interface Audit extends AsyncDisposable {
 
 interface Waiting {
   readonly text: string
+  readonly bytes: number
   readonly stored: () => void
   readonly failed: (error: unknown) => void
 }
@@ -82,8 +83,9 @@ class FileAudit implements Audit {
 
   async #enqueue(text: string): Promise<void> {
     if (this.#closed) throw new TeleportError('internal', 'the audit log is closed')
-    const written = new Promise<void>((stored, failed) => this.#queue.push({ text, stored, failed }))
-    this.#queueBytes += text.length
+    const bytes = Buffer.byteLength(text)
+    const written = new Promise<void>((stored, failed) => this.#queue.push({ text, bytes, stored, failed }))
+    this.#queueBytes += bytes
     this.#writing ??= this.#drain()
     return written
   }
@@ -107,15 +109,15 @@ class FileAudit implements Audit {
   }
 
   #takeBatch(): Waiting[] {
-    let [count, bytes] = [0, 0]
-    for (const { text } of this.#queue) {
-      if (count > 0 && bytes + text.length > batchLimitBytes) break
+    let [count, total] = [0, 0]
+    for (const { bytes } of this.#queue) {
+      if (count > 0 && total + bytes > batchLimitBytes) break
       count++
-      bytes += text.length
+      total += bytes
     }
     const batch = this.#queue.slice(0, count)
     this.#queue = this.#queue.slice(count)
-    this.#queueBytes -= bytes
+    this.#queueBytes -= total
     for (const wake of this.#room.splice(0)) wake()
     return batch
   }

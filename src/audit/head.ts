@@ -13,8 +13,9 @@ const log = createLogger('audit')
 
 const headName = 'chain-head'
 
-/** Most bytes that are written before the head follows; a head further behind is not from a crash. */
+/** Most text of events that is written before the head follows. */
 export const batchLimitBytes = 1 << 20
+/** A head further behind is not from a crash: the chain adds to each event less than the event itself has. */
 const lookBackBytes = 2 * batchLimitBytes
 
 /** Writes the head, always in place and in one piece. */
@@ -57,7 +58,12 @@ export async function recover(folder: string): Promise<{ previous: string; newes
   if (newest !== '') await putTornAside(folder, newest)
   const last = await lastHashes(folder, names)
   const head = await readHead(folder)
-  if (head === undefined || last.includes(head)) return { previous: last.at(-1) ?? chainStart, newest }
+  if (head === undefined || last.includes(head)) {
+    const previous = last.at(-1) ?? chainStart
+    await using file = await Head.open(folder)
+    await file.write(previous)
+    return { previous, newest }
+  }
   log.error('lines are missing at the end of the audit log; run tctl audit verify', { folder })
   return { previous: head, newest }
 }
@@ -84,7 +90,7 @@ async function lastHashes(folder: string, names: readonly string[]): Promise<rea
     for await (const line of readLines(join(folder, name), start)) ofFile.push(hashLine(line.bytes))
     hashes.unshift(...ofFile)
     seenBytes += size - start
-    if (seenBytes >= batchLimitBytes) break
+    if (seenBytes >= lookBackBytes) break
   }
   return hashes
 }
