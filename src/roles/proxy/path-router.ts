@@ -2,7 +2,8 @@
 // at all. Each cluster asked for gets a connection of its own to the agent, which sees the client's certificate
 // chain and verifies it again; requests are forwarded into it unchanged but for the path prefix.
 
-import type { Exchange, HeaderList } from '../../http/exchange.ts'
+import type { Exchange } from '../../http/exchange.ts'
+import { endToEnd } from '../../http/headers.ts'
 import { createHttpService } from '../../http/server.ts'
 import { createUpstream, type Upstream } from '../../http/upstream.ts'
 import type { Identity } from '../../identity/identity.ts'
@@ -38,7 +39,11 @@ export function createPathRouter(options: PathRouterOptions): PathRouter {
     const { connection, request } = exchange
     const { kubernetesCluster, target } = routeOf(exchange)
     const hop = hopTo(connection, kubernetesCluster)
-    const head = { method: request.method, target, headers: endToEnd(request.headers) }
+    const head = {
+      method: request.method,
+      target,
+      headers: endToEnd(request.headers).filter(([name]) => name !== 'content-length' && name !== 'expect'),
+    }
     if (request.upgrade !== '') await exchange.upgrade(hop, head)
     else await exchange.forward(hop, head)
   }
@@ -121,21 +126,4 @@ function onClosed(wire: Wire, closed: () => void): Wire {
         },
       }),
   }
-}
-
-// Connection-level headers belong to the client's connection, not to the hop. Everything else is the agent's to judge.
-const connectionHeaders = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'te',
-  'upgrade',
-  'http2-settings',
-  'host',
-  'content-length',
-])
-
-function endToEnd(headers: HeaderList): HeaderList {
-  return headers.filter(([name]) => !connectionHeaders.has(name))
 }
