@@ -37,8 +37,12 @@ const proxy = (kubeAddress: string): Resource => ({
 
 async function sign(
   more: Partial<AuthSignInput>,
-  { proxies = [proxy('tele.example.com:3026')] }: { proxies?: readonly Resource[] } = {},
+  {
+    proxies = [proxy('tele.example.com:3026')],
+    answer,
+  }: { proxies?: readonly Resource[]; answer?: boolean } = {},
 ) {
+  const questions: string[] = []
   const asked: SignUserCertificate[] = []
   const context = fakeContext({
     signUserCertificate: async (input) => {
@@ -56,9 +60,11 @@ async function sign(
   const output = join(folder, 'out')
   const code = await authSign(
     { user: 'jenkins', output, format: 'file', ttl: '12h', overwrite: false, ...more },
-    context,
+    answer === undefined
+      ? context
+      : { ...context, confirm: async (question) => (questions.push(question), answer) },
   )
-  return { asked, code, output, stdout: context.stdout() }
+  return { asked, code, output, questions, stdout: context.stdout() }
 }
 
 describe('tctl auth sign', () => {
@@ -150,8 +156,15 @@ describe('tctl auth sign', () => {
     const before = await readFile(output, 'utf8')
     expect(await refusal(sign({}))).toBe(`Destination file(s) ${output} exist.`)
     expect(await readFile(output, 'utf8')).toBe(before)
-    await sign({ overwrite: true })
-    expect(await readFile(output, 'utf8')).not.toBe(before)
+    expect(await refusal(sign({}, { answer: false }))).toBe(`Destination file(s) ${output} exist.`)
+    expect(await readFile(output, 'utf8')).toBe(before)
+    expect((await sign({}, { answer: true })).questions).toEqual([
+      `Destination file(s) ${output} exist. Overwrite?`,
+    ])
+    const confirmed = await readFile(output, 'utf8')
+    expect(confirmed).not.toBe(before)
+    expect((await sign({ overwrite: true }, { answer: false })).questions).toEqual([])
+    expect(await readFile(output, 'utf8')).not.toBe(confirmed)
   })
 
   it('says what is missing, and writes nothing', async () => {

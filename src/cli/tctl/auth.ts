@@ -22,7 +22,8 @@ export interface AuthSignInput {
   overwrite: boolean
 }
 
-export async function authSign(input: AuthSignInput, { client, out }: TctlContext): Promise<number> {
+export async function authSign(input: AuthSignInput, context: TctlContext): Promise<number> {
+  const { client, out } = context
   if (!input.user)
     throw badParameter(
       input.host
@@ -35,7 +36,7 @@ export async function authSign(input: AuthSignInput, { client, out }: TctlContex
     input.format === 'tls'
       ? [`${input.output}.crt`, `${input.output}.key`, `${input.output}.cas`]
       : [input.output]
-  if (!input.overwrite) await refuseExisting(targets)
+  if (!input.overwrite) await mayOverwrite(targets, context)
   const keys = generateKeyPair()
   const issued = await client.signUserCertificate({
     username: input.user,
@@ -95,7 +96,7 @@ async function kubernetesPlace(
   return { server: `https://${address}`, ...(isWebPort ? { tlsServerName } : {}) }
 }
 
-async function refuseExisting(paths: readonly string[]): Promise<void> {
+async function mayOverwrite(paths: readonly string[], { confirm }: TctlContext): Promise<void> {
   const existing: string[] = []
   for (const path of paths) {
     const exists = await access(path).then(
@@ -104,9 +105,8 @@ async function refuseExisting(paths: readonly string[]): Promise<void> {
     )
     if (exists) existing.push(path)
   }
-  if (existing.length > 0) {
-    throw badParameter(`Destination file(s) ${existing.join(', ')} exist.`, {
-      hint: 'use --overwrite to replace them',
-    })
-  }
+  if (existing.length === 0) return
+  const message = `Destination file(s) ${existing.join(', ')} exist.`
+  if (await confirm?.(`${message} Overwrite?`)) return
+  throw badParameter(message, { hint: 'use --overwrite to replace them' })
 }

@@ -113,6 +113,8 @@ describe('tctl', () => {
       ['users', 'add', 'joe', '--roles=a,b', '--roles', 'c', '--kubernetes-groups', 'x, y', '--ttl=2h'],
       addUserOf('joe', { roles: ['a', 'b', 'c'], traits: { kubernetes_groups: ['x', 'y'] }, ttl: '2h' }),
     ],
+    ['users add joe --host-user-uid=1000', addUserOf('joe', { traits: { host_user_uid: ['1000'] } })],
+    ['users ls -v', ['listResources', 'user']],
     ['users reset alice --ttl=4h', ['resetUser', 'alice', { ttl: '4h' }]],
     ['users ls', ['listResources', 'user']],
     ['users rm alice', ['deleteResource', 'user', 'alice']],

@@ -31,6 +31,9 @@ function withClient(
         note: io.note,
         readInput: io.readAll,
         env: io.env,
+        ...(io.interactive
+          ? { confirm: async (question) => /^y(es)?$/i.test(await io.ask(`${question} [y/N]: `)) }
+          : {}),
       })
     },
   }
@@ -56,6 +59,10 @@ const traitFlags: readonly (readonly [TraitName, readonly string[]])[] = [
   ['aws_role_arns', ['aws-role-arns']],
   ['azure_identities', ['azure-identities']],
   ['gcp_service_accounts', ['gcp-service-accounts']],
+  ['host_user_uid', ['host-user-uid']],
+  ['host_user_gid', ['host-user-gid']],
+  ['mcp_tools', ['mcp-tools']],
+  ['default_relay_addr', ['default-relay-addr']],
 ]
 
 const camel = (flag: string) =>
@@ -113,7 +120,11 @@ const users: CommandSpec[] = [
     },
   ),
   withClient(
-    { usage: 'users ls', help: 'List users', options: [format('text', 'text, json')] },
+    {
+      usage: 'users ls',
+      help: 'List users',
+      options: [format('text', 'text, json'), { flags: '-v, --verbose', help: 'Ignored', hidden: true }],
+    },
     async (input, context) =>
       (await import('./users.ts')).usersList({ format: choice(input, ['text', 'json']) }, context),
   ),
@@ -237,11 +248,19 @@ const tokens: CommandSpec[] = [
     {
       usage: 'tokens ls',
       help: 'List tokens',
-      options: [{ flags: '--with-secrets', help: 'Do not mask them' }, format('text', 'text, json, yaml')],
+      options: [
+        { flags: '--with-secrets', help: 'Do not mask them' },
+        { flags: '--labels <labels>', help: 'Only those with these labels, a=b' },
+        format('text', 'text, json, yaml'),
+      ],
     },
     async (input, context) =>
       (await import('./tokens.ts')).tokensList(
-        { withSecrets: input.flag('withSecrets'), format: choice(input, ['text', 'json', 'yaml']) },
+        {
+          withSecrets: input.flag('withSecrets'),
+          labels: input.labels('labels'),
+          format: choice(input, ['text', 'json', 'yaml']),
+        },
         context,
       ),
   ),

@@ -13,6 +13,8 @@ export interface TctlContext extends Output {
   client: AuthClient
   /** Standard input, whole. */
   readInput(): Promise<string>
+  /** Asks the person at the terminal; absent when nobody is there. */
+  confirm?(question: string): Promise<boolean>
   readonly env: Readonly<Record<string, string | undefined>>
   /** @default Date.now */
   clock?: () => number

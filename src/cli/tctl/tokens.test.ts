@@ -178,7 +178,7 @@ describe('tctl tokens ls', () => {
     format: 'text' | 'json' = 'text',
   ) => {
     const context = fakeContext({ listResources: async () => resources })
-    expect(await tokensList({ withSecrets, format }, context)).toBe(0)
+    expect(await tokensList({ withSecrets, format, labels: {} }, context)).toBe(0)
     return context.stdout()
   }
 
@@ -195,6 +195,16 @@ describe('tctl tokens ls', () => {
   it('shows it when asked', async () => {
     const shown = JSON.parse(await list(tokens, true, 'json')) as Resource[]
     expect(shown).toEqual([1, 0, 2].map((index) => tokens[index]!))
+  })
+
+  it('shows those with the labels asked for', async () => {
+    const labelled = {
+      ...token('labelled-token-0001'),
+      metadata: { name: 'labelled', labels: { env: 'prod' } },
+    }
+    const context = fakeContext({ listResources: async () => [...tokens, labelled] })
+    await tokensList({ withSecrets: true, format: 'json', labels: { env: 'prod' } }, context)
+    expect(JSON.parse(context.stdout())).toEqual([labelled])
   })
 
   it('says when there are none', async () => {

@@ -58,11 +58,18 @@ export async function nodesAdd(
 }
 
 export async function tokensList(
-  input: { withSecrets: boolean; format: 'text' | 'json' | 'yaml' },
+  input: {
+    withSecrets: boolean
+    labels: Readonly<Record<string, string>>
+    format: 'text' | 'json' | 'yaml'
+  },
   { client, out, clock = Date.now }: TctlContext,
 ): Promise<number> {
   const tokens = (await client.listResources('token', { with_secrets: true })).map(parseToken)
   const shown = tokens
+    .filter(({ metadata }) =>
+      Object.entries(input.labels).every(([key, value]) => metadata.labels?.[key] === value),
+    )
     .map((token) => (input.withSecrets ? token : masked(token)))
     .sort((left, right) => (left.metadata.expires ?? '9').localeCompare(right.metadata.expires ?? '9'))
   if (input.format === 'json') out(json(shown.map(formatToken)))

@@ -20,6 +20,10 @@ const traitFlags = [
   { trait: 'aws_role_arns', label: 'AWS role ARNs' },
   { trait: 'azure_identities', label: 'Azure identities' },
   { trait: 'gcp_service_accounts', label: 'GCP service accounts' },
+  { trait: 'host_user_uid', label: 'host user UID' },
+  { trait: 'host_user_gid', label: 'host user GID' },
+  { trait: 'mcp_tools', label: 'MCP tools' },
+  { trait: 'default_relay_addr', label: 'default relay address' },
 ] as const
 
 export type TraitName = (typeof traitFlags)[number]['trait']
