@@ -33,6 +33,7 @@ describe('tctl audit ls', () => {
         events: [
           event(1, { verb: 'GET', request_path: '/api/v1/pods', response_code: 200 }),
           event(2, { event: 'exec', code: 'T3002I', command: 'ls -l', exitCode: '0' }),
+          event(3, { event: 'cert.create', code: 'TC000I', identity: { user: 'bob', roles: ['x'] } }),
         ],
         next_key: '',
       },
@@ -44,6 +45,7 @@ describe('tctl audit ls', () => {
         '------------------------ ------ ------------ ----- --------------------------------------------------------',
         '2026-03-01T11:00:00.000Z T3009I kube.request alice verb="GET" request_path="/api/v1/pods" response_code=200',
         '2026-03-01T11:00:00.000Z T3002I exec         alice command="ls -l" exitCode="0"                            ',
+        '2026-03-01T11:00:00.000Z TC000I cert.create  alice identity="bob"                                          ',
         '',
       ].join('\n'),
     )

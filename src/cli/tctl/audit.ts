@@ -53,20 +53,31 @@ function row(event: Record<string, unknown>): string[] {
 /** What an event was about, from whichever of its fields say so. */
 function describe(event: Record<string, unknown>): string {
   const fields = [
+    'method',
     'verb',
     'request_path',
     'command',
     'name',
+    'cert_type',
+    'identity',
     'kubernetes_cluster',
+    'kubernetes_pod_namespace',
+    'kubernetes_pod_name',
     'reason',
     'error',
     'exitCode',
     'response_code',
   ]
   return fields
-    .filter((field) => event[field] !== undefined && event[field] !== '')
-    .map((field) => `${field}=${JSON.stringify(event[field])}`)
+    .map((field) => ({ field, value: field === 'identity' ? userOf(event[field]) : event[field] }))
+    .filter(({ value }) => value !== undefined && value !== '')
+    .map(({ field, value }) => `${field}=${JSON.stringify(value)}`)
     .join(' ')
+}
+
+/** Of a certificate, whose it is. */
+function userOf(identity: unknown): unknown {
+  return typeof identity === 'object' && identity !== null && 'user' in identity ? identity.user : undefined
 }
 
 function timeOf(text: string, now: number): string {

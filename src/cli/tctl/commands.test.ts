@@ -217,7 +217,7 @@ describe('tctl', () => {
 
   it('prints errors as one line, with a hint on the next', async () => {
     client.addUser = async () => {
-      throw alreadyExists('user "alice" already exists')
+      throw alreadyExists('user "alice" already exists', { hint: 'use -f or --force flag to overwrite' })
     }
     expect(await tctl('users add alice')).toEqual({
       code: 1,

@@ -70,7 +70,7 @@ describe('tctl users add', () => {
   it('says how to change a user that is there already', async () => {
     const context = fakeContext({
       addUser: async () => {
-        throw alreadyExists('user "alice" already exists')
+        throw alreadyExists('user "alice" already exists', { hint: 'use -f or --force flag to overwrite' })
       },
     })
     const add = usersAdd({ name: 'alice', roles: ['access', 'kube'], traits: {}, format: 'text' }, context)

@@ -1,7 +1,7 @@
 // `tctl users …`: people who log in with a password. Both spellings of the Kubernetes flags are taken: the old
 // guides say `--k8s-groups`, newer ones `--kubernetes-groups`.
 
-import { badParameter, isKind, messageOf } from '../../errors.ts'
+import { alreadyExists, badParameter, isKind, messageOf } from '../../errors.ts'
 import { parseUser, type User } from '../../resources/user.ts'
 import type { SignupToken } from '../../api/schemas.ts'
 import { trimDuration } from '../../resources/duration.ts'
@@ -55,11 +55,11 @@ export async function usersAdd(input: UsersAddInput, { client, out, note }: Tctl
       ttl: input.ttl ?? inviteTtl,
     })
   } catch (error) {
-    if (isKind(error, 'already-exists')) {
-      note('NOTE: To update an existing local user:\n')
-      note(`> tctl users update ${input.name} --set-roles ${roles.join(',')} # replace roles\n\n`)
-    }
-    throw error
+    if (!isKind(error, 'already-exists')) throw error
+    note('NOTE: To update an existing local user:\n')
+    note(`> tctl users update ${input.name} --set-roles ${roles.join(',')} # replace roles\n\n`)
+    // Without the server's hint, which is about files of resources.
+    throw alreadyExists(error.message, { cause: error })
   }
   if (input.format === 'json') out(json(tokenResource(token)))
   else {
