@@ -10,6 +10,14 @@ export interface SpdyEvents {
   data?: (streamId: number, bytes: Uint8Array) => void
 }
 
+/**
+ * Header blocks are undone one after another; what came after one, in either direction, waits for it. Both directions
+ * of a connection share one.
+ */
+export interface SpdyOrder {
+  tail: Promise<void>
+}
+
 /** Data of one frame that is kept; a Status is far smaller. */
 const dataLimit = 64 * 1024
 const headerBlockLimit = 64 * 1024
@@ -23,11 +31,11 @@ export class SpdyFrames {
   #broken = false
   readonly #events: SpdyEvents
   readonly #inflate = new HeaderInflate()
-  /** Header blocks in order; what comes after one waits for it. */
-  #queue: Promise<void> = Promise.resolve()
+  readonly #order: SpdyOrder
 
-  constructor(events: SpdyEvents) {
+  constructor(events: SpdyEvents, order: SpdyOrder) {
     this.#events = events
+    this.#order = order
   }
 
   push(bytes: Uint8Array): void {
@@ -43,7 +51,7 @@ export class SpdyFrames {
 
   /** Resolves when everything pushed so far has been told. */
   async settled(): Promise<void> {
-    await this.#queue
+    await this.#order.tail
     this.#inflate.close()
   }
 
@@ -75,11 +83,11 @@ export class SpdyFrames {
   #data(streamId: number, body: Buffer): void {
     const { data } = this.#events
     if (!data || body.length === 0) return
-    this.#queue = this.#queue.then(() => data(streamId, body))
+    this.#order.tail = this.#order.tail.then(() => data(streamId, body))
   }
 
   #open(streamId: number, block: Buffer): void {
-    this.#queue = this.#queue.then(async () => {
+    this.#order.tail = this.#order.tail.then(async () => {
       const headers = await this.#inflate.next(block)
       if (headers) this.#events.opened?.(streamId, headers)
       else this.#broken = true

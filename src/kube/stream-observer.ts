@@ -71,22 +71,29 @@ function observeSpdy({ upgrade, kind, onPort }: ObserverOptions): StreamObserver
   const ports = new Set<number>()
   let end: CommandEnd | undefined
   let text = ''
-  const client = new SpdyFrames({
-    opened: (id, headers) => {
-      if (headers.get('streamtype') === 'error') errorStreams.add(id)
-      const port = Number(headers.get('port'))
-      if (kind !== 'portforward' || !(port > 0) || ports.has(port)) return
-      ports.add(port)
-      onPort(port)
+  const order = { tail: Promise.resolve() }
+  const client = new SpdyFrames(
+    {
+      opened: (id, headers) => {
+        if (headers.get('streamtype') === 'error') errorStreams.add(id)
+        const port = Number(headers.get('port'))
+        if (kind !== 'portforward' || !(port > 0) || ports.has(port)) return
+        ports.add(port)
+        onPort(port)
+      },
     },
-  })
-  const server = new SpdyFrames({
-    data: (id, bytes) => {
-      if (kind === 'portforward' || !errorStreams.has(id) || text.length > 64 * 1024) return
-      text += Buffer.from(bytes).toString('utf8')
-      end = parseStatus(text) ?? end
+    order,
+  )
+  const server = new SpdyFrames(
+    {
+      data: (id, bytes) => {
+        if (kind === 'portforward' || !errorStreams.has(id) || text.length > 64 * 1024) return
+        text += Buffer.from(bytes).toString('utf8')
+        end = parseStatus(text) ?? end
+      },
     },
-  })
+    order,
+  )
   // Inside a WebSocket the SPDY bytes are the payloads of its messages.
   const unwrap = (to: SpdyFrames) => {
     if (upgrade !== 'websocket') return (bytes: Uint8Array) => to.push(bytes)
