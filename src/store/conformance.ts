@@ -1,6 +1,7 @@
 // What every store must do, as one suite: `describe` it with a way to open an empty store.
 
 import { afterEach, beforeEach, describe, expect, it } from 'bun:test'
+import fc from 'fast-check'
 import { type Change, CommitConflict, type Store, WatchCompacted } from './store.ts'
 
 export interface ConformanceOptions {
@@ -155,6 +156,51 @@ export function describeStore(name: string, { open }: ConformanceOptions): void 
       expect(seen).toEqual(expected)
     })
 
+    it('is, after any commits, what a map would be, and so is what its watchers make of it', async () => {
+      const key = fc.constantFrom('/a', '/a/b', '/ab', '/b', '/ü')
+      const write = fc.oneof(
+        fc.record({ put: key, value: fc.jsonValue({ maxDepth: 1 }) }),
+        fc.record({ delete: key }),
+      )
+      const condition = fc.record({ key, is: fc.constantFrom('absent' as const, 'present' as const) })
+      const commit = fc.record({
+        conditions: fc.array(condition, { maxLength: 1 }),
+        writes: fc.array(write, { minLength: 1, maxLength: 4 }),
+      })
+      await fc.assert(
+        fc.asyncProperty(fc.array(commit, { maxLength: 15 }), async (commits) => {
+          const before = await store.list('/')
+          const expected = new Map(before.map((item) => [item.key, item.value]))
+          const start = await store.revision()
+          const live = store.watch(['/'])
+          for (const { conditions, writes } of commits) {
+            const holds = conditions.every((one) => expected.has(one.key) === (one.is === 'present'))
+            const error = await failure(store.commit(conditions, writes))
+            expect(error instanceof CommitConflict).toBe(!holds)
+            if (!holds) continue
+            for (const one of writes)
+              if ('put' in one) expected.set(one.put, JSON.parse(JSON.stringify(one.value)))
+              else expected.delete(one.delete)
+          }
+          const end = await store.commit([], [{ put: '/end', value: await store.revision() }])
+          expected.set('/end', end - 1)
+          const stored = (await store.list('/')).map((item) => [item.key, item.value] as const)
+          expect(new Map(stored)).toEqual(expected)
+          expect(stored.map(([one]) => one)).toEqual([...expected.keys()].sort(compareBytes))
+          for (const watch of [live, store.watch(['/'], { after: start })]) {
+            const seen = new Map(before.map((item) => [item.key, item.value]))
+            for await (const change of watch) {
+              if (change.type === 'delete') seen.delete(change.key)
+              else seen.set(change.item.key, change.item.value)
+              if (change.type === 'put' && change.item.revision === end) break
+            }
+            expect(seen).toEqual(expected)
+          }
+        }),
+        { numRuns: 40 },
+      )
+    })
+
     it('sends a watcher back to the start that has seen more than there is', async () => {
       const newest = await put('/a')
       expect(await failure(take(store.watch(['/'], { after: newest + 1 }), 1))).toBeInstanceOf(WatchCompacted)
@@ -216,6 +262,10 @@ export function describeStore(name: string, { open }: ConformanceOptions): void 
       store = await open({ clock: () => now, keepEvents: 1000 })
     })
   })
+}
+
+function compareBytes(left: string, right: string): number {
+  return Buffer.compare(Buffer.from(left), Buffer.from(right))
 }
 
 async function failure(promise: Promise<unknown>): Promise<unknown> {

@@ -146,7 +146,11 @@ class QueuedWatch implements Watch {
       const { changes, last } = past()
       // In the same breath as the last page was read, so that no change falls between the two.
       if (last) join()
-      yield* changes.filter((change) => this.#matches(change))
+      for (const change of changes) {
+        if (!this.#matches(change)) continue
+        if (!this.#mayGoOn()) return
+        yield change
+      }
       if (last) return
     }
   }
