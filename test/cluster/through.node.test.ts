@@ -307,6 +307,126 @@ describe('who may do what', () => {
   }, 120_000)
 })
 
+describe('limits', () => {
+  const roleWith = async (name: string, options: string) => {
+    const allow = 'allow: {kubernetes_labels: {"*": "*"}, kubernetes_groups: ["system:masters"]}'
+    const role = `kind: role\nversion: v7\nmetadata: {name: ${name}}\nspec: {${allow}, options: {${options}}}\n`
+    expect((await teleport.tctl(['create', '-f'], { stdin: role })).code).toBe(0)
+  }
+
+  test('a session that is silent for too long is ended, and the user is told', async () => {
+    await roleWith('sleepy', 'client_idle_timeout: 2s')
+    const user = await teleport.logIn('sleepy-user', {
+      flags: ['--roles=sleepy'],
+      kubernetesCluster: 'local',
+    })
+    for (const env of [{}, spdy]) {
+      const started = Date.now()
+      const result = await kubectl(['exec', '-i', 'shell', '--', 'sleep', '60'], {
+        kubeconfig: user.kubeconfig,
+        stdin: '',
+        env: { TELEPORT_HOME: join(user.home, '.tsh'), ...env },
+      })
+      expect(result.code).not.toBe(0)
+      expect(Date.now() - started).toBeLessThan(15_000)
+      expect(result.stderr).toContain('idle timeout')
+    }
+  }, 90_000)
+
+  test('a connection ends with its certificate when the role says so', async () => {
+    await roleWith('strict', 'disconnect_expired_cert: true')
+    await teleport.addPerson('strict-user', ['--roles=strict'])
+    const file = join(teleport.folder, 'strict.kubeconfig')
+    const flags = [
+      '--user=strict-user',
+      '--format=kubernetes',
+      `--out=${file}`,
+      '--ttl=6s',
+      '--kube-cluster-name=local',
+    ]
+    expect((await teleport.tctl(['auth', 'sign', ...flags])).stdout).toBe(
+      `\nThe credentials have been written to ${file}\n`,
+    )
+    const before = await kubectl(['get', 'ns'], { kubeconfig: file })
+    expect(before.code).toBe(0)
+    const started = Date.now()
+    await kubectl(['exec', '-i', 'shell', '--', 'sleep', '60'], { kubeconfig: file, stdin: '' })
+    expect(Date.now() - started).toBeLessThan(20_000)
+    expect((await kubectl(['get', 'ns'], { kubeconfig: file })).code).toBe(1)
+  }, 60_000)
+
+  test('a user has no more connections at once than the role allows', async () => {
+    await roleWith('single', 'max_kubernetes_connections: 1')
+    const user = await teleport.logIn('single-user', {
+      flags: ['--roles=single'],
+      kubernetesCluster: 'local',
+    })
+    const options = { kubeconfig: user.kubeconfig, env: { TELEPORT_HOME: join(user.home, '.tsh') } }
+    const first = Bun.spawn(
+      kubectlCommand(['exec', 'shell', '--', 'sh', '-c', 'echo started; sleep 30'], options),
+      {
+        stdin: 'ignore',
+        stdout: 'pipe',
+        stderr: 'ignore',
+        env: { HOME: user.home, ...options.env },
+      },
+    )
+    for await (const chunk of first.stdout) if (new TextDecoder().decode(chunk).includes('started')) break
+    const second = await kubectl(['exec', 'shell', '--', 'true'], options)
+    expect(second.code).not.toBe(0)
+    expect(second.stderr).toContain(
+      'too many concurrent kubernetes connections for user "single-user" (max=1)',
+    )
+    first.kill('SIGKILL')
+    await first.exited
+    await until(
+      async () => (await kubectl(['exec', 'shell', '--', 'true'], options)).code === 0,
+      'the place to be free again',
+    )
+  }, 60_000)
+
+  test("forty kubectl at once, with nothing cached, do not get in each other's way", async () => {
+    const user = await teleport.logIn('crowd', {
+      flags: ['--roles=access', '--kubernetes-groups=system:masters'],
+      kubernetesCluster: 'local',
+    })
+    const options = {
+      kubeconfig: user.kubeconfig,
+      env: { TELEPORT_HOME: join(user.home, '.tsh') },
+      timeoutMs: 60_000,
+    }
+    const results = await Promise.all(
+      Array.from({ length: 40 }, () => kubectl(['get', 'ns', 'default', '-o', 'name'], options)),
+    )
+    expect(new Set(results.map(({ code, stdout, stderr }) => `${code} ${stdout}${stderr}`))).toEqual(
+      new Set(['0 namespace/default\n']),
+    )
+  }, 120_000)
+
+  test('output that nobody reads stays in the pod', async () => {
+    const resident = async () =>
+      Number(/VmRSS:\s+(\d+) kB/.exec(await Bun.file(`/proc/${teleport.pid}/status`).text())?.[1]) / 1024
+    for (const env of [{}, spdy]) {
+      const before = await resident()
+      const child = Bun.spawn(
+        kubectlCommand(['exec', 'shell', '--', 'cat', '/dev/zero'], { kubeconfig: alice.kubeconfig }),
+        {
+          stdin: 'ignore',
+          stdout: 'pipe',
+          stderr: 'ignore',
+          env: { HOME: alice.home, TELEPORT_HOME: join(alice.home, '.tsh'), ...env },
+        },
+      )
+      const reader = child.stdout.getReader()
+      await reader.read()
+      await Bun.sleep(4000)
+      expect((await resident()) - before).toBeLessThan(32)
+      child.kill('SIGKILL')
+      await child.exited
+    }
+  }, 60_000)
+})
+
 describe('what is recorded', () => {
   test('every request, session, command and forwarded port is in the audit log, whose chain verifies', async () => {
     const events = (await Bun.file(teleport.auditLog).text())
