@@ -57,7 +57,9 @@ export async function answerStatus(exchange: Exchange, error: unknown): Promise<
 const discoveryPath = /^\/(?:api(?:\/[^/]+)?|apis(?:\/[^/]+){0,2}|version|openapi(?:\/.*)?)\/?$/
 
 function isDiscovery(target: string): boolean {
-  return discoveryPath.test(target.split('?', 1)[0] ?? '')
+  const path = target.split('?', 1)[0] ?? ''
+  // The same below a path that names a cluster.
+  return discoveryPath.test(path.replace(/^\/v1\/teleport\/[^/]+\/[^/]+/, ''))
 }
 
 /**

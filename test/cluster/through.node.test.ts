@@ -307,6 +307,93 @@ describe('who may do what', () => {
   }, 120_000)
 })
 
+describe('ways to a cluster', () => {
+  /** Credentials in a file, sent to another address than the one written in it. */
+  const signed = async (
+    name: string,
+    { server, serverName, flags = [] }: { server?: string; serverName?: string; flags?: string[] },
+  ) => {
+    const file = join(teleport.folder, `${name}.kubeconfig`)
+    const made = await teleport.tctl([
+      'auth',
+      'sign',
+      '--user=alice',
+      '--format=kubernetes',
+      `--out=${file}`,
+      '--overwrite',
+      ...flags,
+    ])
+    expect(made.code).toBe(0)
+    let text = await Bun.file(file).text()
+    if (server) text = text.replace(/server: .*/, `server: ${server}`)
+    if (serverName) text = text.replace(/( +)(server: .*)/, `$1$2\n$1tls-server-name: ${serverName}`)
+    await writeFile(file, text)
+    return file
+  }
+  const namespaces = { code: 0, stdout: 'namespace/default\n', stderr: '' }
+  const get = ['get', 'ns', 'default', '-o', 'name']
+  const alpn = 'kube-teleport-proxy-alpn.teleport.cluster.local'
+
+  test('the Kubernetes port, with a certificate that names a cluster and with one that names none', async () => {
+    expect(
+      await kubectl(get, { kubeconfig: await signed('named', { flags: ['--kube-cluster-name=local'] }) }),
+    ).toEqual(namespaces)
+    expect(await kubectl(get, { kubeconfig: await signed('unnamed', {}) })).toEqual(namespaces)
+  })
+
+  test('the web port, told apart by server name', async () => {
+    const file = await signed('web', {
+      server: `https://${teleport.webAddress}`,
+      serverName: alpn,
+      flags: ['--kube-cluster-name=local'],
+    })
+    expect(await kubectl(get, { kubeconfig: file })).toEqual(namespaces)
+    const ran = await kubectl(['exec', 'shell', '--', 'echo', 'through the web port'], { kubeconfig: file })
+    expect(ran.stdout).toBe('through the web port\n')
+  })
+
+  test('a path that names the cluster, one certificate for all', async () => {
+    const encode = (text: string) => Buffer.from(text).toString('base64url')
+    const path = (name: string) =>
+      `https://${teleport.kubeAddress}/v1/teleport/${encode('root.example.com')}/${encode(name)}`
+    const file = await signed('path', { server: path('local') })
+    expect(await kubectl(get, { kubeconfig: file })).toEqual(namespaces)
+    for (const env of [{}, spdy]) {
+      const ran = await kubectl(['exec', '-i', 'shell', '--', 'cat'], {
+        kubeconfig: file,
+        stdin: 'by path\n',
+        env,
+      })
+      expect(ran).toEqual({ code: 0, stdout: 'by path\n', stderr: '' })
+    }
+    const unknown = await kubectl(get, { kubeconfig: await signed('unknown', { server: path('nowhere') }) })
+    expect(unknown.stderr).toContain('Kubernetes cluster "nowhere" not found')
+    const elsewhere = await kubectl(get, {
+      kubeconfig: await signed('elsewhere', { server: path('other'), flags: ['--kube-cluster-name=local'] }),
+    })
+    expect(elsewhere.stderr).toContain('existing route in identity may not be overwritten')
+  })
+
+  test('no certificate, or one of a process, gets nowhere', async () => {
+    const url = `https://${teleport.kubeAddress}/api/v1/namespaces`
+    const refused = await fetch(url, { tls: { rejectUnauthorized: false } })
+    expect([refused.status, await refused.json()]).toEqual([
+      401,
+      expect.objectContaining({
+        kind: 'Status',
+        code: 401,
+        message: 'only mutual TLS authentication is supported',
+      }),
+    ])
+    const admin = await Bun.file(join(teleport.folder, 'data/proc/admin.pem')).text()
+    const host = await fetch(url, { tls: { rejectUnauthorized: false, cert: admin, key: admin } })
+    expect([host.status, ((await host.json()) as { message: string }).message]).toEqual([
+      403,
+      '[00] access denied',
+    ])
+  })
+})
+
 describe('limits', () => {
   const roleWith = async (name: string, options: string) => {
     const allow = 'allow: {kubernetes_labels: {"*": "*"}, kubernetes_groups: ["system:masters"]}'

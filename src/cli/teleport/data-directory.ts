@@ -64,7 +64,9 @@ async function startTime(pid: number): Promise<string> {
   if (!(pid > 0)) return ''
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    // A process that has ended but was not reaped holds nothing any more.
+    return fields[0] === 'Z' || fields[0] === 'X' ? '' : (fields[19] ?? '')
   } catch {
     // Not Linux, or no such process: signal 0 tells the two apart.
     return isAlive(pid) ? 'running' : ''

@@ -31,6 +31,7 @@ import { parseLock } from '../../resources/lock.ts'
 import { parseProxy } from '../../resources/proxy.ts'
 import type { Resource } from '../../resources/resource.ts'
 import { parseRole, type Role } from '../../resources/role.ts'
+import { parseToken } from '../../resources/token.ts'
 import { parseUser, type User } from '../../resources/user.ts'
 import type { Store } from '../../store/store.ts'
 import { version } from '../../version.ts'
@@ -213,11 +214,10 @@ export function createOperations(options: OperationsOptions): Operations {
       checkManaged(existing, confirm)
       const resource = withOrigin(given, existing)
       const written = await resources.put(resource, force || entry.singleton ? 'replace' : 'create')
-      const more = given.kind === 'kube_cluster' ? { kube_labels: resource.metadata.labels ?? {} } : {}
       await changed(caller, written.outcome === 'created' ? 'create' : 'update', {
         kind: given.kind,
         name: given.metadata.name,
-        more,
+        more: auditDetails(resource),
       })
       return written
     },
@@ -228,7 +228,11 @@ export function createOperations(options: OperationsOptions): Operations {
       await checkReferences(caller, given)
       checkManaged(await resources.find(given.kind, given.metadata.name), false)
       const { resource } = await resources.put(given, 'update')
-      await changed(caller, 'update', { kind: given.kind, name: given.metadata.name })
+      await changed(caller, 'update', {
+        kind: given.kind,
+        name: given.metadata.name,
+        more: auditDetails(given),
+      })
       return resource
     },
 
@@ -544,6 +548,24 @@ function checkManaged(existing: Resource | undefined, confirm: boolean): void {
   throw badParameter(
     'config resource is managed by static configuration, either remove its definition from teleport.yaml and restart the server or use --confirm flag to overwrite',
   )
+}
+
+/** What an event says of a resource besides its name; never what gives access. */
+function auditDetails(resource: Resource): Record<string, unknown> {
+  switch (resource.kind) {
+    case 'kube_cluster':
+      return { kube_labels: resource.metadata.labels ?? {} }
+    case 'user':
+      return { roles: parseUser(resource).spec.roles }
+    case 'lock':
+      return { target: parseLock(resource).spec.target }
+    case 'token': {
+      const { roles, join_method } = parseToken(resource).spec
+      return { roles, join_method, expires: resource.metadata.expires ?? '' }
+    }
+    default:
+      return {}
+  }
 }
 
 // Clusters that people register are told apart from those that are configured or found.
