@@ -17,6 +17,12 @@ import type { ClusterAccess } from './upstream-credentials.ts'
 
 export type Labels = Readonly<Record<string, string>>
 
+export interface SendOptions {
+  /** The target that was authorised, without a path that only chose the cluster. */
+  readonly target: string
+  readonly onPrincipals?: (principals: Principals) => void
+}
+
 export class ServedCluster implements AsyncDisposable {
   readonly name: string
   readonly #access: ClusterAccess
@@ -35,28 +41,24 @@ export class ServedCluster implements AsyncDisposable {
   }
 
   /** Sends a client's request on as the Grant's principals. */
-  async forward(
-    grant: Grant,
-    exchange: Exchange,
-    onPrincipals?: (principals: Principals) => void,
-  ): Promise<ForwardOutcome> {
-    return exchange.forward(this.#upstream, await this.#head(grant, exchange, onPrincipals))
+  async forward(grant: Grant, exchange: Exchange, options: SendOptions): Promise<ForwardOutcome> {
+    return exchange.forward(this.#upstream, await this.#head(grant, exchange, options))
   }
 
   /** The same for a request that leaves HTTP. */
   async upgrade(
     grant: Grant,
     exchange: Exchange,
-    options: UpgradeOptions & { onPrincipals?: (principals: Principals) => void },
+    options: SendOptions & UpgradeOptions,
   ): Promise<UpgradeOutcome> {
-    const { onPrincipals, ...upgrade } = options
-    return exchange.upgrade(this.#upstream, await this.#head(grant, exchange, onPrincipals), upgrade)
+    const head = await this.#head(grant, exchange, options)
+    return exchange.upgrade(this.#upstream, head, options.opened ? { opened: options.opened } : {})
   }
 
   async #head(
     grant: Grant,
     exchange: Exchange,
-    onPrincipals?: (principals: Principals) => void,
+    { target, onPrincipals }: SendOptions,
   ): Promise<OutgoingHead> {
     if (grant.kubernetesCluster !== this.name) throw new TypeError('this grant is for another cluster')
     const { request, connection } = exchange
@@ -65,7 +67,7 @@ export class ServedCluster implements AsyncDisposable {
     const from = { client: connection.client.host, host: request.authority, path: this.#access.pathPrefix }
     return {
       method: request.method,
-      target: this.#access.pathPrefix + request.target,
+      target: this.#access.pathPrefix + target,
       // Ours come last, after everything of the client's that could stand in their place is gone.
       headers: [
         ...forwardedHeaders(request.headers, from),

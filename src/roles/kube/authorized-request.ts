@@ -28,6 +28,8 @@ export interface AuthorizedRequest {
   readonly identity: UserIdentity
   readonly cluster: ServedCluster
   readonly asked: KubernetesRequest
+  /** What is asked, byte for byte, as the API server will get it. */
+  readonly target: string
   readonly grant: Grant
   readonly actor: events.Actor
 }

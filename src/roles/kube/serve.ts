@@ -16,6 +16,7 @@ import { createHttpService } from '../../http/server.ts'
 import type { UserIdentity } from '../../identity/identity.ts'
 import type { ServedCluster } from '../../kube/cluster.ts'
 import type { Principals } from '../../kube/impersonate.ts'
+import { checkPathTarget, isPathRouted, parsePathTarget } from '../../kube/path-target.ts'
 import {
   checkTarget,
   isAllowedNonResource,
@@ -47,24 +48,25 @@ export function createKubeService(
   const policies = createPolicyCache(options.cache)
 
   async function handle(exchange: Exchange): Promise<void> {
-    const { method, target } = exchange.request
-    checkTarget(target)
-    const asked = parseKubernetesRequest(method, target)
     const identity = identify(exchange.connection)
     const cluster = clusterFor(exchange.connection, identity)
+    const target = targetWithin(exchange, { identity, cluster })
+    checkTarget(target)
+    const asked = parseKubernetesRequest(exchange.request.method, target)
     const actor = events.actorOf(identity, options.teleportCluster, addressOf(exchange.connection))
     let grant: Grant | undefined
     try {
       checkAsked(asked, pathOf(target))
       grant = authorize(exchange, { identity, cluster })
       await withLease(grant, asked, () =>
-        serve(exchange, { identity, cluster, asked, grant: grant as Grant, actor }),
+        serve(exchange, { identity, cluster, asked, target, grant: grant as Grant, actor }),
       )
     } catch (error) {
-      record(exchange, {
+      record({
         identity,
         cluster,
         asked,
+        target,
         actor,
         status: statusOf(error).code,
         ...(grant ? { grant } : {}),
@@ -136,11 +138,14 @@ export function createKubeService(
     metrics.kubernetesInFlight.inc()
     const leave = options.live.enter(request, (reason) => exchange.abort(reason))
     try {
-      const { status } = await request.cluster.forward(request.grant, exchange, (chosen) => {
-        principals = chosen
+      const { status } = await request.cluster.forward(request.grant, exchange, {
+        target: request.target,
+        onPrincipals: (chosen) => {
+          principals = chosen
+        },
       })
       metrics.kubernetesRequests.inc({ code: `${Math.floor(status / 100)}xx` })
-      record(exchange, { ...request, status, ...(principals ? { principals } : {}) })
+      record({ ...request, status, ...(principals ? { principals } : {}) })
     } finally {
       leave()
       metrics.kubernetesInFlight.dec()
@@ -151,19 +156,20 @@ export function createKubeService(
     readonly identity: UserIdentity
     readonly cluster: ServedCluster
     readonly asked: KubernetesRequest
+    readonly target: string
     readonly actor: events.Actor
     readonly status: number
     readonly grant?: Grant
     readonly principals?: Principals
   }
 
-  function record(exchange: Exchange, { cluster, asked, actor, status, grant, principals }: Record): void {
+  function record({ cluster, asked, target, actor, status, grant, principals }: Record): void {
     if (asked.discovery) return
     const block = kubernetesBlock(cluster, { grant, principals })
     const group = asked.group === '' ? asked.version : `${asked.group}/${asked.version}`
     options.audit.add(
       events.kubernetesRequest(actor, block, {
-        request_path: pathOf(exchange.request.target),
+        request_path: pathOf(target),
         verb: exchange.request.method,
         resource_api_group: asked.kind === '' ? '' : group,
         resource_kind: asked.kind,

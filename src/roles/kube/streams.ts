@@ -25,6 +25,7 @@ export async function serveStream(
   let leave: (() => void) | undefined
   try {
     const outcome = await request.cluster.upgrade(request.grant, exchange, {
+      target: request.target,
       onPrincipals: (principals) => session?.chosen(principals),
       opened: (upgraded) => {
         const observer = session?.opened(upgraded)

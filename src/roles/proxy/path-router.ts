@@ -13,7 +13,7 @@ import { wireToDuplex } from '../../net/duplex.ts'
 import { createPair } from '../../net/pair.ts'
 import { type Agents, chooseCluster } from './agents.ts'
 import { requireUser } from './ingress.ts'
-import { checkPathTarget, isPathRouted, parsePathTarget } from './path-target.ts'
+import { checkPathTarget, isPathRouted, parsePathTarget } from '../../kube/path-target.ts'
 
 /** Clusters one client connection may be routed to at once. */
 const clustersPerConnection = 256

@@ -23,7 +23,7 @@ import { qrPng } from '../../web/qr.ts'
 import { type AgentRoute, Agents } from './agents.ts'
 import { authProtocolPrefix, createIngress } from './ingress.ts'
 import { createPathRouter } from './path-router.ts'
-import { isPathRouted } from './path-target.ts'
+import { isPathRouted } from '../../kube/path-target.ts'
 import type { ProxyAddresses } from './ping.ts'
 import { createWeb } from './web.ts'
 

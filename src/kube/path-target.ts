@@ -1,8 +1,8 @@
 // `/v1/teleport/<cluster>/<kube cluster>/…`: a path that names where a request goes, so that one certificate can
 // reach many clusters. Names are base64url without padding. The certificate's own route is never overridden.
 
-import { accessDenied, badParameter, notImplemented } from '../../errors.ts'
-import type { UserIdentity } from '../../identity/identity.ts'
+import { accessDenied, badParameter, notImplemented } from '../errors.ts'
+import type { UserIdentity } from '../identity/identity.ts'
 
 const prefix = '/v1/teleport/'
 

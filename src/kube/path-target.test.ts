@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'bun:test'
-import { TeleportError } from '../../errors.ts'
-import { testUser } from '../../identity/testing/identities.ts'
+import { TeleportError } from '../errors.ts'
+import { testUser } from '../identity/testing/identities.ts'
 import { checkPathTarget, formatPathTarget, isPathRouted, parsePathTarget } from './path-target.ts'
 
 const refusal = (action: () => unknown): string => {
