@@ -52,17 +52,20 @@ export function createKubeService(
     const cluster = clusterFor(exchange.connection, identity)
     const target = targetWithin(exchange, { identity, cluster })
     checkTarget(target)
-    const asked = parseKubernetesRequest(exchange.request.method, target)
+    const { method } = exchange.request
+    const asked = parseKubernetesRequest(method, target)
     const actor = events.actorOf(identity, options.teleportCluster, addressOf(exchange.connection))
     let grant: Grant | undefined
     try {
       checkAsked(asked, pathOf(target))
-      grant = authorize(exchange, { identity, cluster })
-      await withLease(grant, asked, () =>
-        serve(exchange, { identity, cluster, asked, target, grant: grant as Grant, actor }),
+      const allowed = authorize(exchange, { identity, cluster })
+      grant = allowed
+      await withLease(allowed, asked, () =>
+        serve(exchange, { identity, cluster, asked, target, grant: allowed, actor }),
       )
     } catch (error) {
       record({
+        method,
         identity,
         cluster,
         asked,
@@ -91,6 +94,20 @@ export function createKubeService(
     if (identity.kubernetesCluster !== '' && identity.kubernetesCluster !== cluster.name)
       throw accessDenied('existing route in identity may not be overwritten')
     return cluster
+  }
+
+  /** A path may name the cluster as well; it can only say what the connection says already. */
+  function targetWithin(
+    exchange: Exchange,
+    { identity, cluster }: { identity: UserIdentity; cluster: ServedCluster },
+  ): string {
+    const { target } = exchange.request
+    if (!isPathRouted(target)) return target
+    const named = parsePathTarget(target)
+    checkPathTarget(named, identity, options.teleportCluster)
+    if (named.kubernetesCluster !== cluster.name)
+      throw accessDenied('existing route in identity may not be overwritten')
+    return named.target
   }
 
   function authorize(
@@ -145,7 +162,7 @@ export function createKubeService(
         },
       })
       metrics.kubernetesRequests.inc({ code: `${Math.floor(status / 100)}xx` })
-      record({ ...request, status, ...(principals ? { principals } : {}) })
+      record({ ...request, method: exchange.request.method, status, ...(principals ? { principals } : {}) })
     } finally {
       leave()
       metrics.kubernetesInFlight.dec()
@@ -157,20 +174,21 @@ export function createKubeService(
     readonly cluster: ServedCluster
     readonly asked: KubernetesRequest
     readonly target: string
+    readonly method: string
     readonly actor: events.Actor
     readonly status: number
     readonly grant?: Grant
     readonly principals?: Principals
   }
 
-  function record({ cluster, asked, target, actor, status, grant, principals }: Record): void {
+  function record({ method, cluster, asked, target, actor, status, grant, principals }: Record): void {
     if (asked.discovery) return
     const block = kubernetesBlock(cluster, { grant, principals })
     const group = asked.group === '' ? asked.version : `${asked.group}/${asked.version}`
     options.audit.add(
       events.kubernetesRequest(actor, block, {
         request_path: pathOf(target),
-        verb: exchange.request.method,
+        verb: method,
         resource_api_group: asked.kind === '' ? '' : group,
         resource_kind: asked.kind,
         resource_name: asked.name,
