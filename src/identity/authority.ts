@@ -1,22 +1,26 @@
 // Certificate authorities: one key with its self-signed certificate. The user authority signs people and bots, the
 // host authority our own processes; neither is ever accepted in the place of the other.
 
-import { createHash, createPublicKey, X509Certificate } from 'node:crypto'
-import { clockSkewMs, oids, selfSigned } from './certificate.ts'
-import { generateKeyPair } from './keys.ts'
-import { subjectOf } from './name.ts'
+import { createHash, createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
+import { badParameter, messageOf } from '../errors.ts'
+import { clockSkewMs } from './certificate.ts'
+import { encodeCertificate, extensionOids, keyIdOf, type Signer } from './encode-certificate.ts'
+import { generateKeyPair, type KeyPair } from './keys.ts'
+import { encodeName } from './name.ts'
+import { fromPem, toPem } from './pem.ts'
+import { readCertificate, readIsAuthority, readOctets } from './read-certificate.ts'
+import { oids } from './subject.ts'
 
 export interface Authority {
   /** PEM. */
   readonly certificate: string
-  /** PKCS#8 PEM. */
-  readonly privateKey: string
-  /** Encoded name, as it stands in what the authority issues. */
-  readonly subject: Uint8Array
-  readonly publicKeyDer: Uint8Array
+  readonly signer: Signer
 }
 
-const authorityLifetimeMs = 10 * 365 * 24 * 3600_000
+const dayMs = 24 * 3600_000
+const authorityLifetimeMs = 10 * 365 * dayMs
+/** Longer than some clients take of a server certificate is 825 days. */
+const serverLifetimeMs = 365 * dayMs
 
 /** A new authority named after the cluster. */
 export function createAuthority(
@@ -26,24 +30,32 @@ export function createAuthority(
   const keys = generateKeyPair()
   const now = clock()
   const certificate = selfSigned(keys, {
-    subject: [
-      [oids.commonName, cluster],
-      [oids.organization, cluster],
-    ],
-    dates: { notBefore: now - clockSkewMs, notAfter: now + authorityLifetimeMs },
-    authority: true,
+    name: cluster,
+    organization: cluster,
+    notBefore: now - clockSkewMs,
+    notAfter: now + authorityLifetimeMs,
+    purposes: 'authority',
     names: [],
   })
   return { certificate, privateKey: keys.privateKey }
 }
 
-/** An authority ready to sign, from what is stored of it. */
+/** An authority ready to sign, from what is stored of it. Throws when the parts do not belong together. */
 export function loadAuthority(stored: { certificate: string; privateKey: string }): Authority {
-  const certificate = new X509Certificate(stored.certificate)
-  return {
-    ...stored,
-    subject: subjectOf(new Uint8Array(certificate.raw)),
-    publicKeyDer: new Uint8Array(certificate.publicKey.export({ type: 'spki', format: 'der' })),
+  try {
+    const { subject, extensions } = readCertificate(fromPem('CERTIFICATE', stored.certificate))
+    const constraints = extensions.get(extensionOids.basicConstraints)
+    if (!constraints || !readIsAuthority(constraints.value))
+      throw new RangeError('certificate is not that of an authority')
+    const key = createPrivateKey(stored.privateKey)
+    if (!new X509Certificate(stored.certificate).checkPrivateKey(key))
+      throw new RangeError('private key is not that of the certificate')
+    // Verifiers compare this with what our certificates say, so it must be the authority's own, however it was made.
+    const keyId = extensions.get(extensionOids.subjectKeyId)
+    const signer = { name: subject, key, ...(keyId ? { keyId: readOctets(keyId.value) } : {}) }
+    return { certificate: stored.certificate, signer }
+  } catch (cause) {
+    throw badParameter(`certificate authority cannot be used: ${messageOf(cause)}`, { cause })
   }
 }
 
@@ -61,13 +73,32 @@ export function selfSignedServerCertificate(
   const keys = generateKeyPair()
   const now = clock()
   const certificate = selfSigned(keys, {
-    subject: [
-      [oids.commonName, names[0] ?? 'localhost'],
-      [oids.organization, 'Teleport'],
-    ],
-    dates: { notBefore: now - clockSkewMs, notAfter: now + 365 * 24 * 3600_000 },
-    authority: false,
+    name: names[0] ?? 'localhost',
+    organization: 'Teleport',
+    notBefore: now - clockSkewMs,
+    notAfter: now + serverLifetimeMs,
+    purposes: ['serverAuth'],
     names,
   })
   return { certificate, key: keys.privateKey }
+}
+
+interface SelfSigned {
+  readonly name: string
+  readonly organization: string
+  readonly notBefore: number
+  readonly notAfter: number
+  readonly purposes: 'authority' | readonly ['serverAuth']
+  readonly names: readonly string[]
+}
+
+function selfSigned(keys: KeyPair, { name, organization, ...template }: SelfSigned): string {
+  const subject = encodeName([
+    [oids.commonName, name],
+    [oids.organization, organization],
+  ])
+  const publicKey = createPublicKey(keys.publicKey)
+  const keyId = keyIdOf(publicKey.export({ type: 'spki', format: 'der' }))
+  const signer = { name: subject, key: createPrivateKey(keys.privateKey), keyId }
+  return toPem('CERTIFICATE', encodeCertificate(signer, { ...template, subject, publicKey }))
 }

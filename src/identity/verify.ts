@@ -1,13 +1,30 @@
 // The one function that decides whether a presented chain is valid, and who its holder is. What a certificate says
-// is parsed once and remembered; dates, locks and the trust in its authority are looked at again at every request,
+// is read once and remembered; dates, locks and the trust in its authority are looked at again at every request,
 // since a resumed TLS session shows a certificate long after it has expired.
+//
+// The bytes may come from another process that only forwards them, so they are read by one strict reader: a library
+// that also takes PEM, or ignores what follows, would verify one certificate while we read the name in another.
 
-import { createHash, X509Certificate } from 'node:crypto'
+import { createHash, createPublicKey, type KeyObject, verify as verifySignature } from 'node:crypto'
 import { accessDenied, messageOf, TeleportError, unauthenticated } from '../errors.ts'
-import { hostFromSubject, userFromSubject } from './certificate.ts'
-import { readElements, readObjectIdentifier } from './der.ts'
+import {
+  digestOf,
+  extensionOids,
+  maxCertificateBytes,
+  purposeOids,
+  signatureAlgorithm,
+} from './encode-certificate.ts'
 import type { Identity } from './identity.ts'
-import { decodeName, subjectOf } from './name.ts'
+import { decodeName } from './name.ts'
+import { fromPem } from './pem.ts'
+import {
+  type CertificateFields,
+  readCertificate,
+  readIsAuthority,
+  readKeyUsage,
+  readPurposes,
+} from './read-certificate.ts'
+import { hostFromSubject, oids, userFromSubject } from './subject.ts'
 
 export interface TrustedAuthorities {
   /** PEM. */
@@ -16,6 +33,7 @@ export interface TrustedAuthorities {
 }
 
 export interface VerifierOptions {
+  /** Who is trusted now; asked at every call. */
   readonly authorities: () => TrustedAuthorities
   /** The reason when this identity is locked, in words for its holder. */
   readonly lockedBecause?: (identity: Identity) => string | undefined
@@ -26,32 +44,67 @@ export interface VerifierOptions {
 export interface Verifier {
   /** Who holds this chain. Throws `unauthenticated` or `access-denied`. */
   verify(peer: readonly Uint8Array[]): Identity
-  /** Whether an identity that was verified before may go on. Throws as `verify` does. */
+  /** Whether an identity that this verifier has given out may go on. Throws as `verify` does. */
   check(identity: Identity): void
 }
 
-/** Certificates whose parse is remembered. */
-const cacheSize = 10_000
-/** A certificate with 300 groups fits several times. */
-const maxCertificateBytes = 64 * 1024
+/** Certificates that are remembered; more would only be read again. */
+const rememberedCertificates = 10_000
+/** A cluster has two authorities a kind while it rotates, and trusts a few dozen others. */
+const rememberedAuthorities = 256
 
-interface Parsed {
-  readonly identity: Identity
-  /** The authority that signed it. */
-  readonly issuer: string
+interface TrustAnchor {
+  readonly pem: string
+  readonly name: Uint8Array
+  /** The cluster it speaks for, and for no other. */
+  readonly cluster: string
+  readonly key: KeyObject
+  readonly notBefore: number
+  readonly notAfter: number
 }
+
+type Anchors = Readonly<Record<Identity['type'], readonly TrustAnchor[]>>
 
 export function createVerifier(options: VerifierOptions): Verifier {
   const clock = options.clock ?? Date.now
-  const cache = new Map<string, Parsed>()
+  const anchorOf = remembering(rememberedAuthorities, readAnchor)
+  const readAnchors = ({ user, host }: TrustedAuthorities): Anchors => ({
+    user: user.map(anchorOf),
+    host: host.map(anchorOf),
+  })
+  const identities = new Map<string, Identity>()
+  const anchors = new WeakMap<Identity, TrustAnchor>()
 
   function check(identity: Identity): void {
+    const anchor = anchors.get(identity)
+    if (!anchor) throw new TypeError('identity was not verified here')
+    if (!isTrusted(identity)) throw unknownAuthority()
     const now = clock()
-    if (now < identity.notBefore) throw unauthenticated('certificate is not valid yet')
-    if (now >= identity.notAfter)
-      throw unauthenticated('certificate has expired', { hint: 'log in again: tsh login' })
+    checkDates(anchor, now, 'certificate authority')
+    checkDates(identity, now, 'certificate')
     const locked = options.lockedBecause?.(identity)
     if (locked !== undefined) throw accessDenied(locked)
+  }
+
+  function isTrusted(identity: Identity): boolean {
+    const anchor = anchors.get(identity)
+    return anchor !== undefined && options.authorities()[identity.type].includes(anchor.pem)
+  }
+
+  function read(der: Uint8Array, trusted: Anchors): Identity {
+    if (der.length > maxCertificateBytes)
+      throw new RangeError(`it is larger than ${maxCertificateBytes} bytes`)
+    const fields = readCertificate(der)
+    for (const type of ['user', 'host'] as const) {
+      const anchor = trusted[type].find((one) => isSignedBy(fields, one))
+      if (!anchor) continue
+      const identity = readIdentity(fields, type)
+      if (identity.cluster !== anchor.cluster)
+        throw new RangeError(`its authority does not speak for cluster ${JSON.stringify(identity.cluster)}`)
+      anchors.set(identity, anchor)
+      return identity
+    }
+    throw unknownAuthority()
   }
 
   return {
@@ -60,73 +113,101 @@ export function createVerifier(options: VerifierOptions): Verifier {
       const [leaf, ...more] = peer
       if (!leaf) throw unauthenticated('only mutual TLS authentication is supported')
       if (more.length > 0) throw unauthenticated('intermediaries are not supported')
-      const trusted = options.authorities()
-      const key = createHash('sha256').update(leaf).digest('base64')
-      let parsed = cache.get(key)
-      if (!parsed || !isTrusted(parsed, trusted)) {
-        parsed = parse(leaf, trusted)
-        if (cache.size >= cacheSize) cache.clear()
-        cache.set(key, parsed)
+      const fingerprint = createHash('sha256').update(leaf).digest('base64')
+      let identity = identities.get(fingerprint)
+      // An authority may also come back with the same key in another certificate.
+      if (!identity || !isTrusted(identity)) {
+        const trusted = readAnchors(options.authorities())
+        identity = refusingMalformed(() => read(leaf, trusted))
+        remember(identities, { key: fingerprint, value: identity, limit: rememberedCertificates })
       }
-      check(parsed.identity)
-      return parsed.identity
+      check(identity)
+      return identity
     },
   }
 }
 
-function isTrusted({ identity, issuer }: Parsed, trusted: TrustedAuthorities): boolean {
-  return trusted[identity.type].includes(issuer)
+function unknownAuthority(): TeleportError {
+  return unauthenticated('certificate is signed by an unknown authority')
 }
 
-function parse(der: Uint8Array, trusted: TrustedAuthorities): Parsed {
+function checkDates(dates: { notBefore: number; notAfter: number }, now: number, what: string): void {
+  if (now < dates.notBefore) throw unauthenticated(`${what} is not valid yet`)
+  // Written so that a date that is no number refuses.
+  if (!(now < dates.notAfter))
+    throw unauthenticated(`${what} has expired`, { hint: 'log in again: tsh login' })
+}
+
+function refusingMalformed<Result>(read: () => Result): Result {
   try {
-    if (der.length > maxCertificateBytes) throw new RangeError('certificate is too large')
-    const certificate = new X509Certificate(der)
-    const dates = { notBefore: Date.parse(certificate.validFrom), notAfter: Date.parse(certificate.validTo) }
-    checkExtensions(der, certificate)
-    const subject = decodeName(subjectOf(der))
-    for (const type of ['user', 'host'] as const) {
-      const issuer = trusted[type].find((pem) => issued(certificate, pem))
-      if (issuer === undefined) continue
-      const identity = type === 'user' ? userFromSubject(subject, dates) : hostFromSubject(subject, dates)
-      return { identity, issuer }
-    }
+    return read()
   } catch (cause) {
     if (cause instanceof TeleportError) throw cause
     throw unauthenticated(`certificate is not valid: ${messageOf(cause)}`, { cause })
   }
-  throw unauthenticated('certificate is signed by an unknown authority')
 }
 
-const authorityCache = new Map<string, X509Certificate>()
-
-function issued(certificate: X509Certificate, authorityPem: string): boolean {
-  let authority = authorityCache.get(authorityPem)
-  if (!authority) {
-    authority = new X509Certificate(authorityPem)
-    if (authorityCache.size >= 64) authorityCache.clear()
-    authorityCache.set(authorityPem, authority)
-  }
-  return certificate.checkIssued(authority) && certificate.verify(authority.publicKey)
+function readAnchor(pem: string): TrustAnchor {
+  const { subject, notBefore, notAfter, publicKey } = readCertificate(fromPem('CERTIFICATE', pem))
+  const [cluster = ''] = decodeName(subject).flatMap(([oid, value]) =>
+    oid === oids.commonName ? [value] : [],
+  )
+  const key = createPublicKey({ key: Buffer.from(publicKey), format: 'der', type: 'spki' })
+  return { pem, name: subject, cluster, key, notBefore, notAfter }
 }
 
-const clientAuth = '1.3.6.1.5.5.7.3.2'
+function isSignedBy(fields: CertificateFields, { name, key }: TrustAnchor): boolean {
+  return (
+    Buffer.compare(fields.issuer, name) === 0 &&
+    Buffer.compare(fields.signatureAlgorithm, signatureAlgorithm(key)) === 0 &&
+    verifySignature(digestOf(key), fields.body, key, fields.signature)
+  )
+}
+
+function readIdentity(fields: CertificateFields, type: Identity['type']): Identity {
+  checkExtensions(fields, type)
+  const { notBefore, notAfter } = fields
+  const subject = decodeName(fields.subject)
+  return type === 'user'
+    ? userFromSubject(subject, { notBefore, notAfter })
+    : hostFromSubject(subject, { notBefore, notAfter })
+}
+
 /** Extensions this code understands; a critical one besides these must not be passed over (RFC 5280 4.2). */
-const understood = new Set(['2.5.29.15', '2.5.29.37', '2.5.29.19', '2.5.29.17'])
+const understood: ReadonlySet<string> = new Set(Object.values(extensionOids))
 
-function checkExtensions(der: Uint8Array, certificate: X509Certificate): void {
-  if (certificate.ca) throw new RangeError('an authority cannot be a client')
-  const usage: readonly string[] = certificate.keyUsage ?? []
-  if (!usage.includes(clientAuth)) throw new RangeError('certificate is not for clients')
-  const [outer] = readElements(der)
-  const [body] = readElements(outer?.content ?? new Uint8Array())
-  const wrapped = readElements(body?.content ?? new Uint8Array()).find((field) => field.tag === 0xa3)
-  const [list] = readElements(wrapped?.content ?? new Uint8Array())
-  for (const extension of readElements(list?.content ?? new Uint8Array())) {
-    const [oid, critical] = readElements(extension.content)
-    if (!oid || critical?.tag !== 0x01) continue
-    const name = readObjectIdentifier(oid.content)
-    if (critical.content[0] !== 0 && !understood.has(name))
-      throw new RangeError(`critical extension ${name} is unknown`)
+function checkExtensions({ extensions }: CertificateFields, type: Identity['type']): void {
+  for (const [oid, { critical }] of extensions)
+    if (critical && !understood.has(oid)) throw new RangeError(`its critical extension ${oid} is unknown`)
+  const valueOf = (oid: string) => extensions.get(oid)?.value
+  const constraints = valueOf(extensionOids.basicConstraints)
+  if (constraints && readIsAuthority(constraints)) throw new RangeError('an authority cannot be a client')
+  const usage = valueOf(extensionOids.keyUsage)
+  // Alone, or with keyEncipherment for RSA: a key that signs certificates is none of a client.
+  if (!usage || (readKeyUsage(usage) & 0b1101_1111) !== 0b1000_0000)
+    throw new RangeError('its key is not for digital signatures alone')
+  const purposes = readPurposes(valueOf(extensionOids.extendedKeyUsage) ?? new Uint8Array())
+  if (!purposes.includes(purposeOids.clientAuth)) throw new RangeError('it is not for clients')
+  if (purposes.includes(purposeOids.serverAuth) !== (type === 'host'))
+    throw new RangeError(`its authority signs ${type}s alone`)
+}
+
+/** A function that remembers its last results. */
+function remembering<Value>(limit: number, make: (key: string) => Value): (key: string) => Value {
+  const known = new Map<string, Value>()
+  return (key) => {
+    const value = known.get(key) ?? make(key)
+    remember(known, { key, value, limit })
+    return value
   }
+}
+
+// A map keeps the order of its insertions: the first one is the oldest.
+function remember<Value>(
+  known: Map<string, Value>,
+  { key, value, limit }: { key: string; value: Value; limit: number },
+): void {
+  const [oldest] = known.size >= limit && !known.has(key) ? known.keys() : []
+  if (oldest !== undefined) known.delete(oldest)
+  known.set(key, value)
 }

@@ -1,11 +1,9 @@
 // What most tsh commands begin with: the profile in use, its credentials, and the auth API behind its proxy.
 
-import { X509Certificate } from 'node:crypto'
 import { unauthenticated } from '../../errors.ts'
 import { parseAddress } from '../../config/config.ts'
-import { userFromSubject } from '../../identity/certificate.ts'
+import { readUserCertificate } from '../../identity/certificate.ts'
 import type { UserIdentity } from '../../identity/identity.ts'
-import { decodeName, subjectOf } from '../../identity/name.ts'
 import type { Io } from '../io.ts'
 import { type Credentials, type Profile, profileFolder, Profiles, proxyHost } from '../profile.ts'
 import { connectToAuth, type RemoteClient } from '../remote-api.ts'
@@ -31,17 +29,8 @@ export async function findSession(io: Io, proxy?: string): Promise<Session | und
   const profile = host === undefined ? undefined : await profiles.read(host)
   const credentials = profile && (await profiles.readCredentials(profile))
   return profile && credentials
-    ? { profile, credentials, identity: identityOf(credentials.certificate) }
+    ? { profile, credentials, identity: readUserCertificate(credentials.certificate) }
     : undefined
-}
-
-/** What a certificate of ours says, without judging whether it is valid: that is for the server. */
-export function identityOf(pem: string): UserIdentity {
-  const certificate = new X509Certificate(pem)
-  return userFromSubject(decodeName(subjectOf(new Uint8Array(certificate.raw))), {
-    notBefore: Date.parse(certificate.validFrom),
-    notAfter: Date.parse(certificate.validTo),
-  })
 }
 
 export function connectSession({ profile, credentials }: Session): RemoteClient {

@@ -26,6 +26,8 @@ export interface BootstrapOptions {
   readonly config: AuthConfig
   readonly bootstrapFile?: string
   readonly applyOnStartupFile?: string
+  /** @default Date.now */
+  readonly clock?: () => number
 }
 
 /** Returns the cluster's name, which was settled at its first start. */
@@ -40,7 +42,7 @@ export async function bootstrap(resources: ResourceStore, options: BootstrapOpti
       `Cannot rename cluster to "${options.config.clusterName}": continuing with "${name}". Teleport clusters can not be renamed once they are created.`,
     )
   }
-  for (const type of authorityTypes) await ensureAuthority(resources, type, name)
+  for (const type of authorityTypes) await ensureAuthority(resources, type, { name, clock: options.clock })
   await ensureSingletons(resources, options.config)
   for (const role of presetRoles) await ensurePreset(resources, formatRole(role))
   await ensureStaticTokens(resources, options.config)
@@ -66,7 +68,7 @@ async function createCluster(resources: ResourceStore, name: string): Promise<st
 async function ensureAuthority(
   resources: ResourceStore,
   type: AuthorityType,
-  cluster: string,
+  cluster: { name: string; clock: (() => number) | undefined },
 ): Promise<void> {
   if (await resources.find('cert_authority', type)) return
   const key = type === 'jwt' ? signingKey() : authorityKey(cluster)
@@ -75,12 +77,15 @@ async function ensureAuthority(
     sub_kind: type,
     version: 'v2',
     metadata: { name: type },
-    spec: { type, cluster_name: cluster, active_keys: { tls: [key] } },
+    spec: { type, cluster_name: cluster.name, active_keys: { tls: [key] } },
   })
 }
 
-function authorityKey(cluster: string): { cert: string; key: string } {
-  const { certificate, privateKey } = createAuthority(cluster)
+function authorityKey({ name, clock }: { name: string; clock: (() => number) | undefined }): {
+  cert: string
+  key: string
+} {
+  const { certificate, privateKey } = createAuthority(name, clock)
   return { cert: certificate, key: privateKey }
 }
 
