@@ -51,6 +51,15 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe('the audit log', () => {
+  it('takes a log in which nothing has happened yet for whole', async () => {
+    await write([])
+    await write([])
+    expect(await verifyAudit(folder)).toMatchObject({ lines: 0 })
+    expect((await verifyAudit(folder)).bad).toBeUndefined()
+    await write(['alice'])
+    expect((await verifyAudit(folder)).bad).toBeUndefined()
+  })
+
   it('writes JSON lines into a file per day, with a link to the current one', async () => {
     await write(['alice'])
     await write(['bob'], noon + day)

@@ -58,7 +58,8 @@ export async function recover(folder: string): Promise<{ previous: string; newes
   if (newest !== '') await putTornAside(folder, newest)
   const last = await lastHashes(folder, names)
   const head = await readHead(folder)
-  if (head === undefined || last.includes(head)) {
+  // A head that is the start of the chain says that there was no line yet: none can be missing.
+  if (head === undefined || head === chainStart || last.includes(head)) {
     const previous = last.at(-1) ?? chainStart
     await using file = await Head.open(folder)
     await file.write(previous)

@@ -197,7 +197,7 @@ export async function verifyAudit(folder: string): Promise<AuditVerdict> {
   const head = await readHead(folder)
   const torn = await tornFiles(folder, names)
   let [previous, lines, number] = [chainStart, 0, 0]
-  let headSeen = head === undefined
+  let headSeen = head === undefined || head === chainStart
   for (const name of names) {
     const path = join(folder, name)
     number = 0

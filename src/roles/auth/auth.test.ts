@@ -381,6 +381,51 @@ describe('resources', () => {
   })
 })
 
+describe('resources given at start', () => {
+  const restart = async (more: { bootstrapFile?: string; applyOnStartupFile?: string; in?: string }) => {
+    await auth[Symbol.asyncDispose]()
+    const at = more.in ?? folder
+    auth = await startAuth({
+      config: { ...config(), databasePath: join(at, 'backend/sqlite.db') },
+      dataDirectory: at,
+      clock: () => now,
+      ...(more.bootstrapFile ? { bootstrapFile: more.bootstrapFile } : {}),
+      ...(more.applyOnStartupFile ? { applyOnStartupFile: more.applyOnStartupFile } : {}),
+    })
+  }
+  const role = (ttl: string) =>
+    `kind: role\nversion: v7\nmetadata: {name: given}\nspec: {options: {max_session_ttl: ${ttl}}}\n`
+
+  it('bootstraps a new cluster only, and applies at every start', async () => {
+    const file = join(folder, 'resources.yaml')
+    await Bun.write(file, role('1h'))
+    await restart({ bootstrapFile: file })
+    expect(await refusal(admin.getResource('role', 'given'))).toBe('not-found: role "given" is not found')
+    await restart({ bootstrapFile: file, in: join(folder, 'new') })
+    expect(await admin.getResource('role', 'given')).toMatchObject({
+      spec: { options: { max_session_ttl: '1h' } },
+    })
+    await Bun.write(file, role('2h'))
+    await restart({ applyOnStartupFile: file, in: join(folder, 'new') })
+    expect(await admin.getResource('role', 'given')).toMatchObject({
+      spec: { options: { max_session_ttl: '2h' } },
+    })
+  })
+
+  it('writes nothing when one of them is wrong', async () => {
+    const file = join(folder, 'resources.yaml')
+    await Bun.write(file, `${role('1h')}---\nkind: role\nversion: v99\nmetadata: {name: bad}\n`)
+    const failed: unknown = await startAuth({
+      config: { ...config(), databasePath: join(folder, 'other/sqlite.db') },
+      dataDirectory: join(folder, 'other'),
+      applyOnStartupFile: file,
+    }).catch((error: unknown) => error)
+    expect(String(failed)).toContain('unrecognized role version: v99')
+    await restart({ in: join(folder, 'other') })
+    expect(await refusal(admin.getResource('role', 'given'))).toBe('not-found: role "given" is not found')
+  })
+})
+
 describe('a restart', () => {
   it('keeps the cluster, and the audit chain', async () => {
     await signUp('alice')
