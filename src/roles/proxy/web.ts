@@ -4,14 +4,8 @@
 
 import { Elysia, t } from 'elysia'
 import type { AuthClient } from '../../api/operations.ts'
-import {
-  badParameter,
-  type ErrorKind,
-  limitExceeded,
-  messageOf,
-  notFound,
-  TeleportError,
-} from '../../errors.ts'
+import { statusOfKind } from '../../api/wire-errors.ts'
+import { badParameter, limitExceeded, messageOf, notFound, TeleportError } from '../../errors.ts'
 import { createLogger } from '../../log.ts'
 import { createRateLimiter } from '../../net/rate-limiter.ts'
 import { formatDuration } from '../../resources/duration.ts'
@@ -37,19 +31,6 @@ export interface WebOptions {
 }
 
 export type WebHandler = (request: Request, from: { host: string }) => Promise<Response>
-
-const statusOf: Record<ErrorKind, number> = {
-  'access-denied': 403,
-  'already-exists': 409,
-  'bad-parameter': 400,
-  'compare-failed': 412,
-  'connection-problem': 502,
-  internal: 500,
-  'limit-exceeded': 429,
-  'not-found': 404,
-  'not-implemented': 501,
-  unauthenticated: 401,
-}
 
 const SignupBody = t.Object({
   token: t.String({ maxLength: 256 }),
@@ -191,7 +172,7 @@ function configScript(settings: PingSource): Response {
 // The library's own errors echo rejected bodies and stack traces; ours say what kind of mistake it was.
 function errorResponse(error: unknown, code: unknown): Response {
   const known = error instanceof TeleportError ? error : undefined
-  if (known) return errorJson(statusOf[known.kind], known.message)
+  if (known) return errorJson(statusOfKind[known.kind], known.message)
   if (code === 'NOT_FOUND') return errorJson(404, 'path not found')
   if (code === 'VALIDATION' || code === 'PARSE')
     return errorJson(400, 'request body is not what this endpoint takes')
