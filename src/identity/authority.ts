@@ -19,7 +19,7 @@ export interface Authority {
 
 const dayMs = 24 * 3600_000
 const authorityLifetimeMs = 10 * 365 * dayMs
-/** Longer than some clients take of a server certificate is 825 days. */
+/** Some clients refuse server certificates that live longer than 825 days. */
 const serverLifetimeMs = 365 * dayMs
 
 /** A new authority named after the cluster. */

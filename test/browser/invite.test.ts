@@ -1,38 +1,26 @@
 // The invite page in a real browser, against the pages as they are compiled in and endpoints with known answers.
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { type Browser, chromium, type Page } from 'playwright-core'
-import { page as pageAt } from '../../src/web/pages.ts'
+import type { Browser, Page } from 'playwright-core'
 import { qrPng } from '../../src/web/qr.ts'
+import { complaintsOf, failure, launchBrowser, servePages } from './browser.ts'
 
 const token = '0123456789abcdef0123456789abcdef'
 const expired = 'f'.repeat(32)
+const away = 'a'.repeat(32)
 const secret = 'JBSWY3DPEHPK3PXP'
 const password = 'correct hörse battery'
 
 let browser: Browser
-let server: ReturnType<typeof Bun.serve>
+let server: ReturnType<typeof servePages>
 let page: Page
 let sent: unknown[]
 let complaints: string[]
 let answer: () => Response
 
 beforeAll(async () => {
-  const executablePath = ['chromium', 'chromium-browser', 'google-chrome']
-    .map((name) => Bun.which(name))
-    .find((path) => path !== null)
-  if (!executablePath) throw new Error('no Chromium was found')
-  const flags = [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ]
-  browser = await chromium.launch({ executablePath, headless: true, args: flags })
-  server = Bun.serve({ port: 0, hostname: '127.0.0.1', development: false, fetch: serve })
+  browser = await launchBrowser()
+  server = servePages(endpoints)
 }, 60_000)
 
 afterAll(async () => {
@@ -42,36 +30,27 @@ afterAll(async () => {
 
 beforeEach(async () => {
   sent = []
-  complaints = []
   answer = () => Response.json({ user: 'alice' })
   page = await browser.newPage()
-  page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text())
-  })
-  page.on('pageerror', (error) => complaints.push(String(error)))
+  complaints = complaintsOf(page)
 })
 afterEach(() => page.close())
 
-async function serve(request: Request): Promise<Response> {
-  const { pathname } = new URL(request.url)
-  if (pathname === `/v1/webapi/users/password/token/${token}`) {
-    if (request.method === 'PUT') {
-      sent.push(await request.json())
-      return answer()
-    }
-    return Response.json({
-      tokenId: token,
-      user: 'alice',
-      expiry: '',
-      qr: qrPng('otpauth://totp/x?secret=y'),
-      otp_secret: secret,
-      second_factor: 'otp',
-    })
+async function endpoints(request: Request, path: string): Promise<Response> {
+  if (path === `/users/password/token/${away}`) return failure(429, 'rate limit exceeded')
+  if (path !== `/users/password/token/${token}`) return failure(404, 'expired token')
+  if (request.method === 'PUT') {
+    sent.push(await request.json())
+    return answer()
   }
-  if (pathname.startsWith('/v1/'))
-    return Response.json({ error: { message: 'expired token' } }, { status: 404 })
-  const found = pageAt(pathname)
-  return found ? new Response(found.body, found) : new Response('none', { status: 404 })
+  return Response.json({
+    tokenId: token,
+    user: 'alice',
+    expiry: '',
+    qr: qrPng('otpauth://totp/x?secret=y'),
+    otp_secret: secret,
+    second_factor: 'otp',
+  })
 }
 
 const open = (path: string) => page.goto(`http://127.0.0.1:${server.port}${path}`)
@@ -92,7 +71,7 @@ describe('the invite page', () => {
       .locator('#qr')
       .evaluate((image) => (image as unknown as { naturalWidth: number }).naturalWidth)
     expect(width).toBe(456)
-    await fill({ password, again: password, code: '123456' })
+    await fill({ password, again: password, code: '123 456' })
     await page.getByRole('heading', { name: 'You are set up' }).waitFor()
     expect(await page.locator('#command').textContent()).toBe(
       `tsh login --proxy=127.0.0.1:${server.port} --user=alice`,
@@ -109,7 +88,7 @@ describe('the invite page', () => {
   }, 30_000)
 
   test('does not send passwords that differ, and shows what the server answers', async () => {
-    answer = () => Response.json({ error: { message: 'invalid totp token' } }, { status: 403 })
+    answer = () => failure(403, 'invalid totp token')
     await open(`/web/reset/${token}`)
     await page.getByRole('heading', { name: 'Welcome, alice' }).waitFor()
     await fill({ password, again: 'something else here', code: '123456' })
@@ -124,6 +103,21 @@ describe('the invite page', () => {
     await open(`/web/invite/${expired}`)
     await page.getByRole('heading', { name: 'Invitation Code Expired' }).waitFor()
     expect(await page.locator('form').isVisible()).toBe(false)
+  }, 30_000)
+
+  test('does not call a link expired because the server is busy', async () => {
+    await open(`/web/invite/${away}`)
+    await page.getByRole('heading', { name: 'Not available right now' }).waitFor()
+    expect(await page.locator('#failure').textContent()).toBe('rate limit exceeded')
+  }, 30_000)
+
+  test('writes the command so that a shell takes the name as one word', async () => {
+    await page.route('**/v1/webapi/**', (route) =>
+      route.fulfill({ json: { tokenId: token, user: "o'neil $(id)", qr: '', second_factor: 'off' } }),
+    )
+    await open(`/web/invite/${token}`)
+    await page.getByRole('heading', { name: "Welcome, o'neil $(id)" }).waitFor()
+    expect(await page.locator('#command').textContent()).toEndWith(` --user='o'\\''neil $(id)'`)
   }, 30_000)
 
   test('shows a user name as text, whatever it holds', async () => {
