@@ -205,7 +205,7 @@ describe('the web port', () => {
     )
     const root = await get('/')
     expect([root.status, root.headers.get('location')]).toEqual([302, '/web'])
-    expect((await get('/web')).headers.get('content-security-policy')).toStartWith("default-src 'self'")
+    expect((await get('/web')).headers.get('content-security-policy')).toStartWith("default-src 'none'")
     const unknown = await get('/webapi/nothing')
     expect([unknown.status, await unknown.json()]).toEqual([404, { error: { message: 'path not found' } }])
     const wrong = await get('/webapi/ssh/certs', {
