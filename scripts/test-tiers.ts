@@ -57,7 +57,15 @@ export async function runTests(name: string, options: TierOptions): Promise<Coun
   const started = performance.now()
   console.log(`\n${name}`)
   const report = join(tmpdir(), `teleport-tests-${process.pid}-${name.replaceAll(' ', '-')}.xml`)
-  const command = [process.execPath, 'test', '--reporter=junit', `--reporter-outfile=${report}`]
+  // A busy machine is slow, and a test that is cut off takes its child processes with it: generous, since a test that
+  // hangs is ended all the same.
+  const command = [
+    process.execPath,
+    'test',
+    '--timeout=120000',
+    '--reporter=junit',
+    `--reporter-outfile=${report}`,
+  ]
   if (options.verbose !== true) command.push('--only-failures')
   // Tests wait more than they compute.
   if (options.parallel !== false) command.push(`--parallel=${Math.max(4, availableParallelism())}`)

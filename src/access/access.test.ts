@@ -206,10 +206,84 @@ describe('authorizeKubernetes', () => {
 
   it('shows a cluster by labels alone', () => {
     const policy = compilePolicy([role({ allow: { kubernetes_labels: { a: '1', b: ['2', '3'] } } })], {
+      username: 'alice',
+      roles: [],
       traits: {},
     })
     expect(canSeeCluster(policy, { a: '1', b: '3', c: 'x' })).toBe(true)
     expect(canSeeCluster(policy, { a: '1' })).toBe(false)
+  })
+})
+
+describe('label expressions', () => {
+  const reaches = (expression: string, labels: Record<string, string>) => {
+    const user = {
+      username: 'alice',
+      roles: ['dev'],
+      traits: { teams: ['red', 'blue'], email: ['al@x.org'] },
+    }
+    return canSeeCluster(
+      compilePolicy([role({ allow: { kubernetes_labels_expression: expression } })], user),
+      labels,
+    )
+  }
+  it.each([
+    ['labels["env"] == "prod"', { env: 'prod' }, true],
+    ['labels["env"] == "prod"', {}, false],
+    ['labels["env"] != "prod"', {}, true],
+    ['labels["env"] == "prod" && !contains(user.spec.traits["teams"], "green")', { env: 'prod' }, true],
+    ['labels["env"] == "prod" || labels["env"] == "dev" && false', { env: 'prod' }, true],
+    ['(labels["a"] == "1" || labels["b"] == "2") && labels["c"] == "3"', { b: '2', c: '3' }, true],
+    ['contains(user.spec.traits["teams"], labels["team"])', { team: 'red' }, true],
+    ['contains(user.spec.traits["teams"], labels["team"])', { team: '*' }, false],
+    ['contains_any(user.spec.traits["teams"], set("x", "blue"))', {}, true],
+    ['contains_all(user.spec.traits["teams"], set("red", "green"))', {}, false],
+    ['is_empty(labels["env"])', {}, true],
+    ['regexp.match(labels["env"], "^pr.*$")', { env: 'prod' }, true],
+    ['strings.lower(labels["env"]) == "prod"', { env: 'PROD' }, true],
+    ['email.local(user.spec.traits["email"]) == "al"', {}, true],
+    ['contains(labels_matching("team-*"), "red")', { 'team-a': 'red' }, true],
+    ['user.metadata.name == "alice" && contains(user.spec.roles, "dev")', {}, true],
+    ['labels["constructor"] == ""', {}, true],
+    ['"true"', {}, false],
+  ])('%s on %j: %p', (expression, labels, expected) => {
+    expect(reaches(expression, labels)).toBe(expected)
+  })
+
+  it.each([
+    ['labels[env]'],
+    ['labels["a"] =='],
+    ['foo("a")'],
+    ['a b'],
+    ['labels["a"] == "1" &&'],
+    ['`id`'],
+    ['('.repeat(200)],
+  ])('refuses %j', (expression) => {
+    expect(refusal(() => reaches(expression, {}))).toStartWith(
+      'bad-parameter: failed to parse label expression',
+    )
+  })
+
+  it('needs both in an allow, either in a deny', () => {
+    const user = { username: 'a', roles: [], traits: {} }
+    const both = compilePolicy(
+      [
+        role({
+          allow: { kubernetes_labels: { env: 'prod' }, kubernetes_labels_expression: 'labels["x"] == "1"' },
+        }),
+      ],
+      user,
+    )
+    expect([canSeeCluster(both, { env: 'prod' }), canSeeCluster(both, { env: 'prod', x: '1' })]).toEqual([
+      false,
+      true,
+    ])
+    const deny = role({ deny: { kubernetes_labels_expression: 'labels["env"] == "prod"' } }, 'v7', 'deny')
+    const denied = compilePolicy([role({ allow: everywhere }), deny], user)
+    expect([canSeeCluster(denied, { env: 'prod' }), canSeeCluster(denied, { env: 'dev' })]).toEqual([
+      false,
+      true,
+    ])
   })
 })
 

@@ -8,7 +8,8 @@ import type { ClusterAuthPreference } from '../resources/cluster-auth-preference
 import type { ClusterNetworkingConfig } from '../resources/cluster-configs.ts'
 import { parseDuration } from '../resources/duration.ts'
 import { allowsEverything } from '../resources/kubernetes-resources.ts'
-import type { Role } from '../resources/role.ts'
+import type { Role, RoleConditions } from '../resources/role.ts'
+import { compileExpression, type ExpressionUser } from './expression.ts'
 import { compileLabels, type Labels, type LabelsMatcher } from './labels.ts'
 import { expandAll } from './traits.ts'
 
@@ -67,7 +68,7 @@ export interface Policy {
 
 const wantsModeration = (role: Role) => role.spec.allow.require_session_join.length > 0
 
-export function compilePolicy(roles: readonly Role[], identity: Pick<UserIdentity, 'traits'>): Policy {
+export function compilePolicy(roles: readonly Role[], identity: ExpressionUser): Policy {
   const options = roles.map((role) => role.spec.options)
   return {
     roles: roles.map((role) => compileRole(role, identity)),
@@ -82,15 +83,15 @@ export function compilePolicy(roles: readonly Role[], identity: Pick<UserIdentit
   }
 }
 
-function compileRole(role: Role, { traits }: Pick<UserIdentity, 'traits'>): CompiledRole {
+function compileRole(role: Role, user: ExpressionUser): CompiledRole {
+  const { traits } = user
   const { allow, deny, options } = role.spec
   const allowLabels = compileLabels(allow.kubernetes_labels, traits)
   const denyLabels = compileLabels(deny.kubernetes_labels, traits)
   return {
     name: role.metadata.name,
-    // Label expressions are not evaluated yet: an allow that needs one reaches nothing, a deny that has one reaches all.
-    allows: allow.kubernetes_labels_expression ? () => false : allowLabels,
-    denies: deny.kubernetes_labels_expression ? () => true : denyLabels,
+    allows: allowMatcher(allow, allowLabels, user),
+    denies: denyMatcher(deny, denyLabels, user),
     users: expandAll(allow.kubernetes_users, traits),
     groups: expandAll(allow.kubernetes_groups, traits),
     deniedUsers: expandAll(deny.kubernetes_users, traits),
@@ -100,6 +101,29 @@ function compileRole(role: Role, { traits }: Pick<UserIdentity, 'traits'>): Comp
     deniesObjects: deny.kubernetes_resources.length > 0 || wantsModeration(role),
     maxSessionTtl: parseDuration(options.max_session_ttl),
   }
+}
+
+/** Labels and expression must both match when both are given. */
+function allowMatcher(
+  { kubernetes_labels, kubernetes_labels_expression }: RoleConditions,
+  labels: LabelsMatcher,
+  user: ExpressionUser,
+): LabelsMatcher {
+  if (kubernetes_labels_expression === undefined) return labels
+  const expression = compileExpression(kubernetes_labels_expression, user)
+  if (Object.keys(kubernetes_labels).length === 0) return expression
+  return (given) => labels(given) && expression(given)
+}
+
+/** Either one denies. */
+function denyMatcher(
+  { kubernetes_labels_expression }: RoleConditions,
+  labels: LabelsMatcher,
+  user: ExpressionUser,
+): LabelsMatcher {
+  if (kubernetes_labels_expression === undefined) return labels
+  const expression = compileExpression(kubernetes_labels_expression, user)
+  return (given) => labels(given) || expression(given)
 }
 
 /** Whether the cluster is shown to this user at all. */

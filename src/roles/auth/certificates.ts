@@ -34,7 +34,7 @@ export function signUser(
 ): { certificate: string; identity: UserIdentity } {
   const { user, roles, now, previous } = input
   const traits = user.spec.traits
-  const policy = compilePolicy(roles, { traits })
+  const policy = compilePolicy(roles, { username: user.metadata.name, roles: user.spec.roles, traits })
   const loginIp = input.loginIp ?? previous?.loginIp ?? ''
   const identity: UserIdentity = {
     type: 'user',

@@ -132,6 +132,9 @@ export function createOperations(options: OperationsOptions): Operations {
 
   /** What must hold between resources before one is written. */
   async function checkReferences(caller: Caller, resource: Resource): Promise<void> {
+    // Patterns and expressions that do not compile are refused here, not at the first request.
+    if (resource.kind === 'role')
+      compilePolicy([parseRole(resource)], { username: '', roles: [], traits: {} })
     if (resource.kind === 'user') await rolesOf(parseUser(resource).spec.roles)
     if (resource.kind === 'cert_authority' || resource.kind === 'cluster_name')
       throw accessDenied(`${resource.kind} cannot be written`)
