@@ -15,6 +15,7 @@ import {
   signatureAlgorithm,
 } from './encode-certificate.ts'
 import type { Identity } from './identity.ts'
+import { createMemory } from './memory.ts'
 import { decodeName } from './name.ts'
 import { fromPem } from './pem.ts'
 import {
@@ -48,10 +49,10 @@ export interface Verifier {
   check(identity: Identity): void
 }
 
-/** Certificates that are remembered; more would only be read again. */
-const rememberedCertificates = 10_000
-/** A cluster has two authorities a kind while it rotates, and trusts a few dozen others. */
-const rememberedAuthorities = 256
+/** Of certificates that are remembered; what is forgotten is only read again. A usual one has 1 KiB. */
+const rememberedBytes = 16 * 1024 * 1024
+/** The same of authorities: two a kind while a cluster rotates, and those of clusters it trusts. */
+const rememberedAuthorityBytes = 1024 * 1024
 
 interface TrustAnchor {
   readonly pem: string
@@ -67,12 +68,14 @@ type Anchors = Readonly<Record<Identity['type'], readonly TrustAnchor[]>>
 
 export function createVerifier(options: VerifierOptions): Verifier {
   const clock = options.clock ?? Date.now
-  const anchorOf = remembering(rememberedAuthorities, readAnchor)
+  const knownAnchors = createMemory<TrustAnchor>(rememberedAuthorityBytes)
+  const anchorOf = (pem: string) =>
+    knownAnchors.get(pem) ?? knownAnchors.set(pem, { value: readAnchor(pem), bytes: pem.length })
   const readAnchors = ({ user, host }: TrustedAuthorities): Anchors => ({
     user: user.map(anchorOf),
     host: host.map(anchorOf),
   })
-  const identities = new Map<string, Identity>()
+  const identities = createMemory<Identity>(rememberedBytes)
   const anchors = new WeakMap<Identity, TrustAnchor>()
 
   function check(identity: Identity): void {
@@ -80,8 +83,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
     if (!anchor) throw new TypeError('identity was not verified here')
     if (!isTrusted(identity)) throw unknownAuthority()
     const now = clock()
-    checkDates(anchor, now, 'certificate authority')
-    checkDates(identity, now, 'certificate')
+    checkDates(anchor, { now, what: 'certificate authority' })
+    const hint = identity.type === 'user' ? { hint: 'log in again: tsh login' } : {}
+    checkDates(identity, { now, what: 'certificate', ...hint })
     const locked = options.lockedBecause?.(identity)
     if (locked !== undefined) throw accessDenied(locked)
   }
@@ -119,7 +123,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       if (!identity || !isTrusted(identity)) {
         const trusted = readAnchors(options.authorities())
         identity = refusingMalformed(() => read(leaf, trusted))
-        remember(identities, { key: fingerprint, value: identity, limit: rememberedCertificates })
+        identities.set(fingerprint, { value: identity, bytes: leaf.length })
       }
       check(identity)
       return identity
@@ -131,11 +135,13 @@ function unknownAuthority(): TeleportError {
   return unauthenticated('certificate is signed by an unknown authority')
 }
 
-function checkDates(dates: { notBefore: number; notAfter: number }, now: number, what: string): void {
-  if (now < dates.notBefore) throw unauthenticated(`${what} is not valid yet`)
+function checkDates(
+  { notBefore, notAfter }: { notBefore: number; notAfter: number },
+  { now, what, hint }: { now: number; what: string; hint?: string },
+): void {
+  if (now < notBefore) throw unauthenticated(`${what} is not valid yet`)
   // Written so that a date that is no number refuses.
-  if (!(now < dates.notAfter))
-    throw unauthenticated(`${what} has expired`, { hint: 'log in again: tsh login' })
+  if (!(now < notAfter)) throw unauthenticated(`${what} has expired`, hint === undefined ? {} : { hint })
 }
 
 function refusingMalformed<Result>(read: () => Result): Result {
@@ -190,24 +196,4 @@ function checkExtensions({ extensions }: CertificateFields, type: Identity['type
   if (!purposes.includes(purposeOids.clientAuth)) throw new RangeError('it is not for clients')
   if (purposes.includes(purposeOids.serverAuth) !== (type === 'host'))
     throw new RangeError(`its authority signs ${type}s alone`)
-}
-
-/** A function that remembers its last results. */
-function remembering<Value>(limit: number, make: (key: string) => Value): (key: string) => Value {
-  const known = new Map<string, Value>()
-  return (key) => {
-    const value = known.get(key) ?? make(key)
-    remember(known, { key, value, limit })
-    return value
-  }
-}
-
-// A map keeps the order of its insertions: the first one is the oldest.
-function remember<Value>(
-  known: Map<string, Value>,
-  { key, value, limit }: { key: string; value: Value; limit: number },
-): void {
-  const [oldest] = known.size >= limit && !known.has(key) ? known.keys() : []
-  if (oldest !== undefined) known.delete(oldest)
-  known.set(key, value)
 }
