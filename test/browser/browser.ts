@@ -38,14 +38,15 @@ export function servePages(answer: (request: Request, path: string) => Response 
 }
 
 /** What the page complains of: errors of scripts, and everything that its security policy forbids. */
-export function complaintsOf(page: Page): string[] {
+export function complaintsOf(page: Page, scheme: 'http' | 'https' = 'http'): string[] {
   const complaints: string[] = []
   page.on('console', (message) => {
     if (message.type() === 'error') complaints.push(message.text())
   })
   page.on('pageerror', (error) => complaints.push(String(error)))
   page.on('request', (request) => {
-    if (!/^(http:\/\/127\.0\.0\.1:|data:)/.test(request.url())) complaints.push(`asked for ${request.url()}`)
+    const own = [`${scheme}://127.0.0.1:`, 'data:'].some((prefix) => request.url().startsWith(prefix))
+    if (!own) complaints.push(`asked for ${request.url()}`)
   })
   return complaints
 }
