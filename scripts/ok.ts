@@ -1,5 +1,5 @@
 // `bun run ok`: everything that must hold before a change is shared and takes less than two minutes. With `--all`
-// (that is scripts/test) also the tiers that need a browser or a real Kubernetes.
+// (that is scripts/test) also the tiers that need OpenSSL, a browser or a real Kubernetes.
 
 import { Glob } from 'bun'
 import { chdir } from 'node:process'
@@ -30,6 +30,15 @@ async function browser(): Promise<Counts> {
   return runTests('browser tests', { paths, parallel: false })
 }
 
+/** Certificates as an implementation that is not ours sees them. */
+async function openssl(): Promise<Counts> {
+  const paths = folderIfTests('./test/openssl')
+  if (paths.length === 0) return nothing
+  const version = Bun.which('openssl') === null ? '' : Bun.spawnSync(['openssl', 'version']).stdout.toString()
+  if (!/^OpenSSL [3-9]/.test(version)) return notRun('openssl tests', 'there is no OpenSSL 3')
+  return runTests('openssl tests', { paths })
+}
+
 /** `*.node.test.ts` run containers and so need a node, the others only a control plane. */
 async function cluster(): Promise<Counts> {
   const { buildAssets, clusterProblem } = await import('../test/cluster/assets.ts')
@@ -55,7 +64,7 @@ function folderIfTests(folder: string): string[] {
 
 const started = performance.now()
 const counts: Counts[] = [await fast()]
-if (process.argv.includes('--all')) counts.push(await browser(), await cluster())
+if (process.argv.includes('--all')) counts.push(await openssl(), await browser(), await cluster())
 const total = add(...counts)
 console.log(`\n${((performance.now() - started) / 1000).toFixed(0)} s in all`)
 console.log(summary(total))
